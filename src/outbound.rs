@@ -1,1 +1,18 @@
-//! Everything that the program calls.
+//! Everything that the program calls: the model hub over HTTP, `pip` as a child process.
+//!
+//! What is here guarantees that a call ends: each has deadlines, a bounded number of tries and bounded sizes, and each
+//! stops within a fraction of a second when the interrupt flag of its [`control::Control`] is set.
+//! Nothing here reads settings or the environment, except that the HTTP client honours the system's proxy variables and
+//! that `pip` inherits the environment, so that both use what the machine is set up for. A loopback address never goes
+//! through a proxy.
+
+pub mod checksum;
+pub mod control;
+mod http;
+pub mod hub;
+pub mod pip;
+mod secret;
+mod tries;
+
+pub use http::Timeouts;
+pub use secret::Secret;
