@@ -11,8 +11,7 @@ pub mod control;
 mod http;
 pub mod hub;
 pub mod pip;
-mod secret;
 mod tries;
 
+pub use crate::config::Secret;
 pub use http::Timeouts;
-pub use secret::Secret;
