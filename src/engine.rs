@@ -1,3 +1,10 @@
-//! The use cases, one folder each.
+//! The use cases, one folder each. Nothing here prints or parses arguments: the faces do.
 
+pub mod bench;
+pub mod doctor;
+pub mod embed;
+pub mod ingest;
 pub mod models;
+pub mod quickstart;
+pub mod search;
+pub mod status;

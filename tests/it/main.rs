@@ -1,5 +1,13 @@
 //! The integration tests: one binary, one module for each topic.
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests may stop at what should not happen"
+)]
+#![allow(unreachable_pub, reason = "a test binary has no outside")]
 
+mod bad_input;
+mod ingest;
 mod models;
+mod search;
 mod support;

@@ -1,0 +1,50 @@
+# Every command anyone runs. `just` lists them.
+
+export RUSTFLAGS := env("RUSTFLAGS", "")
+
+default:
+    @just --list
+
+# Format all code.
+fmt:
+    cargo fmt --all
+
+# What continuous integration checks before the tests.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- --deny warnings
+    RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items
+
+# All tests.
+test:
+    cargo test --workspace
+
+# Licences, sources and bans of the dependencies; known defects where the advisory database can be fetched.
+deny:
+    cargo deny check bans licenses sources
+    ./scripts/advisories
+
+# Fuzzes one target: `just fuzz chunk 60`.
+fuzz target seconds="60":
+    ./fuzz/run {{target}} {{seconds}}
+
+# Latency at 100,000 chunks, opening time and memory.
+bench-search *args:
+    cargo run --release -- bench search {{args}}
+
+# Time to the first answer, and of a run that has nothing to do.
+bench-index *args:
+    cargo run --release -- bench index {{args}}
+
+# The encoder's kernels and whole passes.
+bench-encoder:
+    cargo bench -p embedder-inference
+
+# The fixtures of the encoder's tests, from an independent float64 forward pass in numpy.
+fixtures model:
+    python3 -m pip install --quiet numpy tokenizers
+    python3 eval/reference/bert_float64.py {{model}}
+
+# The quickstart on this repository.
+quickstart:
+    cargo run --release -- quickstart

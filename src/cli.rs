@@ -1,0 +1,230 @@
+//! The command line: a thin face over [`crate::engine`]. One file a command; what several print alike is in
+//! [`output`].
+//!
+//! Answers go to standard output, everything else to standard error. `--json` prints one machine-readable document (or
+//! one a line). Exit codes are those of [`crate::error::ErrorCode`].
+#![expect(
+    clippy::print_stdout,
+    reason = "the one module that answers on standard output"
+)]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Environment};
+use crate::error::{Error, LogLevel, Result};
+
+mod bench;
+mod completions;
+mod config;
+mod doctor;
+mod embed;
+mod index;
+mod models;
+mod output;
+mod progress;
+mod quickstart;
+mod related;
+mod search;
+mod status;
+
+/// Search code and documents by meaning and by word, on your own machine.
+#[derive(Debug, Parser)]
+#[command(name = "embedder", version, about, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Start with `embedder quickstart`. Exit codes: 0 done, 1 doctor found problems, 64 usage, 65 damaged data, 66 not found,
+69 no model to be had, 70 defect, 73 disk full, 74 I/O, 75 locked by another process, 77 permission denied,
+78 store of a newer version, 130 interrupted.";
+
+/// Flags that every command takes.
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// Where the store, the index and the models are [default: $XDG_DATA_HOME/embedder].
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        help_heading = "Global options"
+    )]
+    data_dir: Option<PathBuf>,
+    /// The configuration file [default: $XDG_CONFIG_HOME/embedder/embedder.toml].
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
+    config: Option<PathBuf>,
+    /// The embedding model: an installed name or a folder [default: all-MiniLM-L6-v2].
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        help_heading = "Global options"
+    )]
+    model: Option<String>,
+    /// Threads that chunk and embed [default: the cores].
+    #[arg(long, global = true, value_name = "N", help_heading = "Global options")]
+    threads: Option<usize>,
+    /// Log filter, for example `info` [default: warn]. Logs go to standard error.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        help_heading = "Global options"
+    )]
+    log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything at once: get the model, index a folder, answer three questions about it.
+    Quickstart(quickstart::Args),
+    /// Index a folder, or bring its index up to date.
+    Index(index::Args),
+    /// Search what is indexed.
+    Search(search::Args),
+    /// Find code that is like the code at a place.
+    Related(related::Args),
+    /// Print the vectors of texts.
+    Embed(embed::Args),
+    /// Say what is indexed, how completely, and what was skipped.
+    Status(status::Args),
+    /// Check everything that can be wrong, and say what to do.
+    Doctor(doctor::Args),
+    /// Get and list models.
+    Models(models::Args),
+    /// Show and check settings.
+    Config(config::Args),
+    /// Measure on this machine.
+    Bench(bench::Args),
+    /// Print a completion script for a shell.
+    Completions(completions::Args),
+}
+
+impl Global {
+    fn flags(&self) -> BTreeMap<String, String> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let flags = [
+            ("data_dir", path(&self.data_dir)),
+            ("config", path(&self.config)),
+            ("model", self.model.clone()),
+            ("threads", self.threads.map(|threads| threads.to_string())),
+            ("log", self.log.clone()),
+        ];
+        flags
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+            .collect()
+    }
+}
+
+/// What a command is run with.
+struct Context {
+    config: Config,
+    /// Set by Ctrl-C and SIGTERM.
+    stop: Arc<AtomicBool>,
+}
+
+/// Parses the arguments of this process and runs the command.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are not mistakes; they come this way too.
+            let is_mistake = error.use_stderr();
+            let _ = error.print();
+            return if is_mistake {
+                ExitCode::from(crate::error::ErrorCode::Usage.exit_code())
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    match execute(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::from(error.code().exit_code())
+        }
+    }
+}
+
+fn execute(cli: Cli) -> Result<()> {
+    let config = Config::load(cli.global.flags(), &Environment)?;
+    start_log(&config);
+    let stop = Arc::new(AtomicBool::new(false));
+    catch_signals(&stop)?;
+    let context = Context { config, stop };
+    match cli.command {
+        Command::Quickstart(args) => quickstart::run(&context, args),
+        Command::Index(args) => index::run(&context, args),
+        Command::Search(args) => search::run(&context, args),
+        Command::Related(args) => related::run(&context, args),
+        Command::Embed(args) => embed::run(&context, args),
+        Command::Status(args) => status::run(&context, args),
+        Command::Doctor(args) => doctor::run(&context, args),
+        Command::Models(args) => models::run(&context, args),
+        Command::Config(args) => config::run(&context, args),
+        Command::Bench(args) => bench::run(&context, args),
+        Command::Completions(args) => {
+            completions::run(args);
+            Ok(())
+        }
+    }
+}
+
+fn start_log(config: &Config) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|error| {
+        eprintln!(
+            "warning: the log filter {:?} is malformed ({error}); using `warn`",
+            config.log
+        );
+        EnvFilter::new("warn")
+    });
+    let format = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    // A second subscriber in one process (tests) is not an error.
+    let _ = format
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .try_init();
+}
+
+/// The first signal asks the command to end in good order, the second ends the process.
+fn catch_signals(stop: &Arc<AtomicBool>) -> Result<()> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    for signal in [SIGINT, SIGTERM] {
+        let code = i32::from(crate::error::ErrorCode::Interrupted.exit_code());
+        signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(stop))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(stop)))
+            .map_err(|error| Error::io("catch signals in", ".", error))?;
+    }
+    Ok(())
+}
+
+/// Prints an error as one line: cause, then remedy.
+fn report(error: &Error) {
+    let remedy = error
+        .remedy()
+        .map_or_else(String::new, |remedy| format!(" ({remedy})"));
+    let line = format!("error: {error}{remedy}").replace('\n', " ");
+    eprintln!("{line}");
+    if error.code().log_level() == LogLevel::Error {
+        tracing::debug!(code = error.code().name(), "Ended with an error");
+    }
+}

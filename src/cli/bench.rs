@@ -1,0 +1,194 @@
+//! `embedder bench`.
+
+use std::path::PathBuf;
+use std::process::{Command as Process, Stdio};
+
+use super::progress::IndexProgress;
+use super::{Context, output};
+use crate::config::{Environment, Strings};
+use crate::engine::bench::index::IndexFigures;
+use crate::engine::bench::search::SearchFigures;
+use crate::engine::bench::{self, Latency};
+use crate::engine::embed::Embedder;
+use crate::error::{Error, Result};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Latency of one client, opening time and memory, on real code with random vectors.
+    Search {
+        /// Chunks in the collection.
+        #[arg(long, default_value_t = 100_000, value_name = "N")]
+        chunks: u64,
+        #[command(flatten)]
+        corpus: Corpus,
+        /// Measure what was prepared before; the command runs itself with this.
+        #[arg(long, hide = true)]
+        measure: bool,
+    },
+    /// Time until a fresh folder answers, and of a run that has nothing to do.
+    Index {
+        /// About how many chunks the folder has.
+        #[arg(long, default_value_t = 2_000, value_name = "N")]
+        chunks: u64,
+        #[command(flatten)]
+        corpus: Corpus,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Corpus {
+    /// A folder of folders with source code [default: the sources of downloaded crates].
+    #[arg(long, value_name = "DIR")]
+    source: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Corpus {
+    fn folder(&self) -> Result<PathBuf> {
+        let home = Environment.get("CARGO_HOME").map(PathBuf::from);
+        let home = home.or_else(|| {
+            Environment
+                .get("HOME")
+                .map(|home| PathBuf::from(home).join(".cargo"))
+        });
+        self.source
+            .clone()
+            .or_else(|| bench::default_corpus(home))
+            .ok_or_else(|| Error::Argument {
+                problem: "there are no sources of crates on this machine".to_owned(),
+                remedy: "name a folder of folders with source code: --source DIR".to_owned(),
+            })
+    }
+}
+
+pub(super) fn run(context: &Context, args: Args) -> Result<()> {
+    match args.command {
+        Command::Search { measure: true, .. } => {
+            output::json(&bench::search::measure(&context.config)?)
+        }
+        Command::Search {
+            chunks,
+            corpus,
+            measure: false,
+        } => search(context, chunks, &corpus),
+        Command::Index { chunks, corpus } => index(context, chunks, &corpus),
+    }
+}
+
+fn search(context: &Context, chunks: u64, corpus: &Corpus) -> Result<()> {
+    let folder = corpus.folder()?;
+    let model = Embedder::folder(&context.config)?;
+    let embedder = Embedder::load(&context.config)?;
+    let mut config = context.config.clone();
+    config.data_dir = context
+        .config
+        .data_dir
+        .join("bench")
+        .join(format!("search-{chunks}"));
+    let progress = IndexProgress::quiet();
+    bench::corpus::build(
+        &config,
+        &folder,
+        chunks,
+        &embedder,
+        &progress,
+        &context.stop,
+    )?;
+    progress.finish();
+    drop(embedder);
+    // A process of its own: what preparing took of memory does not count.
+    let program =
+        std::env::current_exe().map_err(|error| Error::io("find", "this program", error))?;
+    let output = Process::new(program)
+        .args(["bench", "search", "--measure", "--data-dir"])
+        .arg(&config.data_dir)
+        .arg("--model")
+        .arg(&model)
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| Error::io("start", "this program", error))?;
+    let figures: SearchFigures = serde_json::from_slice(&output.stdout).map_err(|error| {
+        Error::Internal(format!("the measuring process gave no figures: {error}"))
+    })?;
+    if corpus.json {
+        output::json(&figures)
+    } else {
+        print_search(&figures)
+    }
+}
+
+fn print_search(figures: &SearchFigures) -> Result<()> {
+    output::line(&format!(
+        "{} chunks, {} queries, one client, warm; each query's median of three",
+        figures.chunks, figures.queries
+    ))?;
+    output::line("| mode   |  p50 ms |  p95 ms |  p99 ms | p99 / p50 |")?;
+    output::line("|--------|--------:|--------:|--------:|----------:|")?;
+    for (name, latency) in [
+        ("text", figures.text),
+        ("hybrid", figures.hybrid),
+        ("vector", figures.vector),
+    ] {
+        let Latency {
+            p50_ms,
+            p95_ms,
+            p99_ms,
+        } = latency;
+        let tail = latency.tail();
+        output::line(&format!(
+            "| {name:<6} | {p50_ms:>7.2} | {p95_ms:>7.2} | {p99_ms:>7.2} | {tail:>8.2}x |"
+        ))?;
+    }
+    output::line(&format!(
+        "open to first text answer {:.0} ms, to first hybrid answer (model and vectors loaded) {:.0} ms; resident {:.0} MB",
+        figures.open_text_ms, figures.open_hybrid_ms, figures.resident_mb
+    ))
+}
+
+/// Bytes of source to a chunk, for a sample of about the size asked for.
+const BYTES_PER_CHUNK: u64 = 640;
+
+fn index(context: &Context, chunks: u64, corpus: &Corpus) -> Result<()> {
+    let folder = corpus.folder()?;
+    let scratch =
+        tempfile::tempdir().map_err(|error| Error::io("create", std::env::temp_dir(), error))?;
+    let sample = scratch.path().join("sample");
+    bench::index::sample(&folder, &sample, chunks * BYTES_PER_CHUNK)?;
+    let mut config = context.config.clone();
+    config.model = Embedder::folder(&context.config)?.display().to_string();
+    config.data_dir = scratch.path().join("data");
+    let figures = bench::index::measure(&config, &sample, &context.stop)?;
+    if corpus.json {
+        output::json(&figures)
+    } else {
+        print_index(&figures)
+    }
+}
+
+fn print_index(figures: &IndexFigures) -> Result<()> {
+    output::line(&format!(
+        "{} files, {} chunks",
+        figures.files, figures.chunks
+    ))?;
+    output::line(&format!(
+        "first text answer after {:.0} ms",
+        figures.first_answer_ms
+    ))?;
+    output::line(&format!(
+        "vectors complete after {:.1} s ({} texts embedded)",
+        figures.vectors_complete_ms / 1e3,
+        figures.embedded_first
+    ))?;
+    output::line(&format!(
+        "second run {:.0} ms ({:.0} ms per 1,000 files), {} texts embedded",
+        figures.second_run_ms, figures.second_run_ms_per_1000_files, figures.embedded_second
+    ))
+}

@@ -1,0 +1,106 @@
+//! `embedder quickstart`.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::{Context, index, models, output, search};
+use crate::engine::ingest::IndexRequest;
+use crate::engine::quickstart::{Question, questions};
+use crate::engine::search::{Answer, Mode, Reader, SearchRequest};
+use crate::error::{Error, Result};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The folder.
+    #[arg(default_value = ".")]
+    path: PathBuf,
+    /// Print the questions and answers as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Hits shown of each question.
+const HITS: usize = 3;
+
+pub(super) fn run(context: &Context, args: Args) -> Result<()> {
+    get_model(context)?;
+    let request = IndexRequest {
+        root: args.path.clone(),
+        collection: None,
+        with_vectors: true,
+    };
+    let report = index::index(context, &request)?;
+    if !args.json {
+        index::print_report(&report)?;
+    }
+    let mut reader = Reader::open(&context.config)?;
+    let collection = reader.collection(&report.collection)?;
+    let asked = questions(reader.store(), collection.id)?;
+    let mut answers = Vec::new();
+    for question in asked {
+        let answer = reader.search(&SearchRequest {
+            collections: vec![report.collection.clone()],
+            limit: HITS,
+            snippet_lines: 4,
+            ..SearchRequest::new(question.text.clone(), Mode::Hybrid)
+        })?;
+        answers.push((question, answer));
+    }
+    if args.json {
+        let rows = answers
+            .iter()
+            .map(|(question, answer)| json!({"question": question, "answer": answer}));
+        return output::json(&json!({"index": report, "questions": rows.collect::<Vec<_>>()}));
+    }
+    print(&report.collection, &answers)
+}
+
+/// Gets the model unless it is there. Without one the program still works as text search, and says so.
+fn get_model(context: &Context) -> Result<()> {
+    match models::pull(context, &context.config.model, None, false) {
+        Ok(_) => Ok(()),
+        Err(Error::Pull(crate::engine::models::PullError::Interrupted)) => Err(Error::Interrupted),
+        Err(error) => {
+            eprintln!("warning: {error}");
+            Ok(())
+        }
+    }
+}
+
+fn print(collection: &str, answers: &[(Question, Answer)]) -> Result<()> {
+    for (question, answer) in answers {
+        output::line("")?;
+        output::line(&format!("$ embedder search {:?}", question.text))?;
+        search::print(answer)?;
+    }
+    if answers.is_empty() {
+        output::line("there is nothing in this folder to ask about")?;
+    }
+    output::line("What to type next:")?;
+    for (command, what) in [
+        (
+            format!("embedder search --collection {collection} 'YOUR QUESTION'"),
+            "ask in your own words, or by name",
+        ),
+        (
+            format!("embedder search --collection {collection} --explain NAME"),
+            "see why each hit is where it is",
+        ),
+        (
+            "embedder related FILE:LINE".to_owned(),
+            "code like the code at a place",
+        ),
+        (
+            "embedder index PATH".to_owned(),
+            "another folder, or this one again after changes",
+        ),
+        (
+            "embedder status".to_owned(),
+            "what is indexed, and what was skipped",
+        ),
+    ] {
+        output::line(&format!("  {command:<60} {what}"))?;
+    }
+    Ok(())
+}

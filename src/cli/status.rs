@@ -1,0 +1,70 @@
+//! `embedder status`.
+
+use indicatif::HumanBytes;
+
+use super::{Context, output};
+use crate::engine::status;
+use crate::error::Result;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// List every skipped file with its reason.
+    #[arg(long)]
+    skipped: bool,
+    /// Print JSON; always with the skipped files.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(context: &Context, args: Args) -> Result<()> {
+    let status = status::status(&context.config)?;
+    if args.json {
+        return output::json(&status);
+    }
+    output::line(&format!(
+        "data directory {}  ({})",
+        status.data_dir.display(),
+        HumanBytes(status.bytes)
+    ))?;
+    match &status.model {
+        Some(model) => output::line(&format!(
+            "model {} ({} dimensions)",
+            model.name, model.dimensions
+        ))?,
+        None => output::line(&format!(
+            "no model: text search only ({})",
+            status.model_problem
+        ))?,
+    }
+    if let Some(pid) = status.writer {
+        output::line(&format!("process {pid} is writing"))?;
+    }
+    if status.collections.is_empty() {
+        output::line("nothing is indexed yet: run `embedder index PATH`")?;
+    }
+    for collection in &status.collections {
+        let counts = collection.counts;
+        output::line("")?;
+        output::line(&format!(
+            "`{}`: {} files, {} chunks, {} with a vector ({:.0} %), generation {}",
+            collection.name,
+            counts.files,
+            counts.chunks,
+            counts.embedded,
+            counts.embedded_fraction() * 100.0,
+            collection.generation
+        ))?;
+        for root in &collection.roots {
+            output::line(&format!("  from {}", root.display()))?;
+        }
+        for (reason, count) in &collection.skipped_by_reason {
+            output::line(&format!("  skipped {count}: {reason}"))?;
+        }
+        if args.skipped {
+            for file in &collection.skipped {
+                output::line(&format!("    {}  {}", file.path, file.reason))?;
+            }
+        }
+    }
+    Ok(())
+}

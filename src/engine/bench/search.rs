@@ -1,0 +1,131 @@
+//! How fast one client is answered, how long opening takes, and how much memory it needs.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::corpus::COLLECTION;
+use super::{Latency, resident_bytes};
+use crate::config::Config;
+use crate::engine::search::{Mode, Reader, SearchRequest};
+use crate::error::{Error, Result};
+use crate::store::{ChunkRow, CollectionId, Store};
+
+/// Queries of a series: enough that the 99th percentile is not the slowest one alone.
+const QUERIES: usize = 400;
+
+/// Times each query is asked; its median counts, so that a disturbance of the machine is not taken for a slow query.
+const REPEATS: usize = 3;
+
+/// What was measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SearchFigures {
+    /// Chunks in the collection.
+    pub chunks: u64,
+    /// Queries in each series.
+    pub queries: usize,
+    /// From nothing to the first answer by words: store, catalogue, text index.
+    pub open_text_ms: f64,
+    /// The same with vectors and model.
+    pub open_hybrid_ms: f64,
+    /// Resident memory after all series, with the model.
+    pub resident_mb: f64,
+    /// Latency of text search.
+    pub text: Latency,
+    /// Latency of hybrid search, the query's own embedding included.
+    pub hybrid: Latency,
+    /// Latency of vector search, the query's own embedding included.
+    pub vector: Latency,
+}
+
+/// Measures a prepared data directory. To be run in a process of its own, so that memory and opening are its own.
+///
+/// # Errors
+/// Those of searching.
+pub fn measure(config: &Config) -> Result<SearchFigures> {
+    let request = |query: &str, mode| SearchRequest {
+        collections: vec![COLLECTION.to_owned()],
+        ..SearchRequest::new(query.to_owned(), mode)
+    };
+    let opened = Instant::now();
+    let mut reader = Reader::open(config)?;
+    reader.search(&request("open", Mode::Text))?;
+    let open_text = opened.elapsed();
+
+    let opened = Instant::now();
+    let mut reader = Reader::open(config)?;
+    reader.search(&request("open", Mode::Hybrid))?;
+    let open_hybrid = opened.elapsed();
+
+    let collection = reader.collection(COLLECTION)?;
+    let queries = queries(reader.store(), collection.id)?;
+    let mut series = |mode| -> Result<Latency> {
+        let mut medians = Vec::with_capacity(queries.len());
+        for query in &queries {
+            let request = request(query, mode);
+            let mut times = [Duration::ZERO; REPEATS];
+            for time in &mut times {
+                let started = Instant::now();
+                let answer = reader.search(&request)?;
+                *time = started.elapsed();
+                if answer.meta.served_by != mode {
+                    return Err(Error::Internal(format!(
+                        "{mode:?} was asked for, not {:?}",
+                        answer.meta.served_by
+                    )));
+                }
+            }
+            times.sort_unstable();
+            medians.push(times[REPEATS / 2]);
+        }
+        Ok(Latency::of(medians))
+    };
+    series(Mode::Hybrid)?;
+    let (text, hybrid, vector) = (
+        series(Mode::Text)?,
+        series(Mode::Hybrid)?,
+        series(Mode::Vector)?,
+    );
+    let chunks = reader.store().counts(collection.id, None)?.chunks;
+    Ok(SearchFigures {
+        chunks,
+        queries: queries.len(),
+        open_text_ms: open_text.as_secs_f64() * 1e3,
+        open_hybrid_ms: open_hybrid.as_secs_f64() * 1e3,
+        resident_mb: resident_bytes().unwrap_or(0) as f64 / 1e6,
+        text,
+        hybrid,
+        vector,
+    })
+}
+
+/// Takes questions from the collection: by turns the first words of a comment and the name of a definition, spread
+/// evenly over all chunks.
+fn queries(store: &dyn Store, collection: CollectionId) -> Result<Vec<String>> {
+    let (mut sentences, mut names) = (Vec::new(), Vec::new());
+    store.canonical_chunks(collection, true, &mut |chunk: ChunkRow| {
+        sentences.extend(chunk.text.lines().find_map(sentence));
+        names.extend(chunk.symbols.first().map(|symbol| symbol.name.clone()));
+    })?;
+    let spread = |all: &[String]| -> Vec<String> {
+        let step = (all.len() / (QUERIES / 2)).max(1);
+        all.iter()
+            .step_by(step)
+            .take(QUERIES / 2)
+            .cloned()
+            .collect()
+    };
+    let queries: Vec<String> = [spread(&sentences), spread(&names)].concat();
+    if queries.is_empty() {
+        return Err(Error::Internal(
+            "the collection has neither comments nor definitions".to_owned(),
+        ));
+    }
+    Ok(queries)
+}
+
+fn sentence(line: &str) -> Option<String> {
+    let text = line.trim().strip_prefix("///")?.trim();
+    let words: Vec<&str> = text.split_whitespace().take(12).collect();
+    (words.len() >= 4).then(|| words.join(" "))
+}

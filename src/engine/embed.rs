@@ -1,0 +1,89 @@
+//! The model at work: an encoder with the name it goes by.
+
+use std::path::{Path, PathBuf};
+
+use embedder_inference::{Encoder, InputKind, Tokens, Workspace};
+use embedder_simd::Level;
+
+use crate::config::Config;
+use crate::engine::models::{ModelFolder, ModelName, Models, PullError};
+use crate::error::{Error, Result};
+
+/// A loaded model. Shared by threads; each brings its own [`Workspace`].
+pub struct Embedder {
+    encoder: Encoder,
+    name: String,
+}
+
+impl Embedder {
+    /// Loads the model that the settings name.
+    ///
+    /// # Errors
+    /// [`Error::Pull`] when it is not installed; [`Error::Model`] when its folder cannot be used.
+    pub fn load(config: &Config) -> Result<Embedder> {
+        let dir = Self::folder(config)?;
+        let encoder = Encoder::load(&ModelFolder::at(&dir), Level::best()).map_err(|source| {
+            Error::Model {
+                dir: dir.clone(),
+                source,
+            }
+        })?;
+        Ok(Embedder {
+            encoder,
+            name: config.model.clone(),
+        })
+    }
+
+    /// Returns the folder of the model that the settings name.
+    ///
+    /// # Errors
+    /// [`Error::Pull`] when there is none.
+    pub fn folder(config: &Config) -> Result<PathBuf> {
+        let as_path = Path::new(&config.model);
+        if as_path.is_absolute() || config.model.starts_with('.') {
+            return if as_path.is_dir() {
+                Ok(as_path.to_owned())
+            } else {
+                Err(Error::PathMissing(as_path.to_owned()))
+            };
+        }
+        let name = ModelName::parse(&config.model).map_err(PullError::from)?;
+        Ok(Models::at(config.models_dir()).path_of(&name)?)
+    }
+
+    /// Returns the identity of everything that decides a vector.
+    pub fn fingerprint(&self) -> &str {
+        self.encoder.fingerprint().as_str()
+    }
+
+    /// Returns the name the settings gave it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the length of its vectors.
+    pub fn dimensions(&self) -> usize {
+        self.encoder.dimensions()
+    }
+
+    /// Returns how many tokens it reads of a text.
+    pub fn max_tokens(&self) -> usize {
+        self.encoder.max_tokens()
+    }
+
+    /// Cuts a text into tokens.
+    pub fn tokenize(&self, text: &str, kind: InputKind) -> Tokens {
+        self.encoder.tokenize(text, kind)
+    }
+
+    /// Returns the vectors of texts, one after the other.
+    pub fn encode(&self, workspace: &mut Workspace, texts: &[Tokens]) -> Vec<f32> {
+        self.encoder.encode(workspace, texts)
+    }
+
+    /// Returns the vector of one query.
+    pub fn embed_query(&self, text: &str) -> Vec<f32> {
+        let tokens = self.tokenize(text, InputKind::Query);
+        self.encode(&mut Workspace::default(), &[tokens])
+    }
+}

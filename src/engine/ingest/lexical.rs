@@ -1,0 +1,199 @@
+//! The lexical index follows the store's log.
+//!
+//! The index is derived: its commit says how far it has followed. What is missing is replayed; an index that is gone,
+//! damaged, of another version, or that cannot catch up because the log was trimmed behind it, is built anew from the
+//! store.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use embedder_index::{LexicalIndex, LexicalWriter, Opened};
+use tantivy::directory::{Directory, MmapDirectory, RamDirectory};
+
+use crate::error::{Error, Result};
+use crate::store::data_dir::DataDir;
+use crate::store::{ChunkId, CollectionId, OpKind, Store, StoreWriter};
+
+/// Rows of the log followed at a time.
+const OPS_PAGE: usize = 2_000;
+
+/// The first commit comes with the first batch, so that text search answers at once; each later one waits longer, so
+/// that a large run does not end in hundreds of small segments.
+const COMMIT_FIRST: Duration = Duration::from_millis(250);
+const COMMIT_LAST: Duration = Duration::from_secs(10);
+
+/// Follows the log of one collection.
+pub(super) struct LexicalFollower {
+    collection: CollectionId,
+    writer: LexicalWriter,
+    applied: u64,
+    committed: u64,
+    committed_at: Instant,
+    commit_after: Duration,
+}
+
+impl LexicalFollower {
+    /// Opens the index of a collection for writing, rebuilt from the store if need be.
+    pub(super) fn open(
+        store: &dyn Store,
+        data_dir: &DataDir,
+        collection: CollectionId,
+    ) -> Result<LexicalFollower> {
+        let folder = data_dir.index_folder(collection);
+        let had_folder = folder.is_dir();
+        let (index, opened) = match open_directory(&folder)
+            .and_then(|dir| Ok(LexicalIndex::open_or_create(dir)?))
+        {
+            Ok(opened) => opened,
+            Err(Error::Index(error)) if error.wants_rebuild() => {
+                tracing::warn!(folder = %folder.display(), "Rebuilding the text index from the store: {error}");
+                recreate(&folder)?
+            }
+            Err(error) => return Err(error),
+        };
+        let last_seq = store.last_seq()?;
+        let (index, start) = match opened {
+            Opened::Existing { applied }
+                if applied >= store.trimmed_seq(collection)? && applied <= last_seq =>
+            {
+                (index, Some(applied))
+            }
+            Opened::Existing { applied } => {
+                tracing::warn!(
+                    folder = %folder.display(), applied, last_seq,
+                    "Rebuilding the text index from the store: the two do not belong together"
+                );
+                (recreate(&folder)?.0, None)
+            }
+            Opened::Created => (index, None),
+        };
+        let writer = index.writer()?;
+        let mut follower = LexicalFollower {
+            collection,
+            writer,
+            applied: start.unwrap_or(0),
+            committed: start.unwrap_or(0),
+            committed_at: Instant::now(),
+            commit_after: COMMIT_FIRST,
+        };
+        if start.is_none() {
+            let chunks = put_all(store, collection, &mut follower.writer)?;
+            if chunks > 0 {
+                let reason = if had_folder {
+                    "was rebuilt"
+                } else {
+                    "was missing and was built"
+                };
+                tracing::warn!(folder = %folder.display(), chunks, "The text index {reason} from the store");
+            }
+            follower.applied = last_seq;
+            follower.commit_now()?;
+        }
+        Ok(follower)
+    }
+
+    /// Applies what the log holds beyond what was applied. Visible after the next commit.
+    pub(super) fn catch_up(&mut self, store: &dyn Store) -> Result<()> {
+        loop {
+            let ops = store.ops_after(self.collection, self.applied, OPS_PAGE)?;
+            let Some(last) = ops.last() else {
+                return Ok(());
+            };
+            // Only the last word on each chunk counts: it may lose its place to a copy and win it back.
+            let last_words: HashMap<ChunkId, OpKind> =
+                ops.iter().map(|op| (op.chunk, op.kind)).collect();
+            let (puts, deletes): (Vec<_>, Vec<_>) = last_words
+                .into_iter()
+                .partition(|&(_, kind)| kind == OpKind::Put);
+            let mut puts: Vec<ChunkId> = puts.into_iter().map(|(chunk, _)| chunk).collect();
+            puts.sort_unstable();
+            // A chunk that the store has no more is deleted by a later row.
+            for chunk in store.chunks(&puts)? {
+                self.writer.put(&chunk.record(), &chunk.text)?;
+            }
+            for (chunk, _) in deletes {
+                self.writer
+                    .delete(embedder_index::ChunkId(chunk.0.unsigned_abs()));
+            }
+            self.applied = last.seq;
+        }
+    }
+
+    /// Commits if the last commit is long enough ago.
+    pub(super) fn commit_if_due(&mut self, store: &mut dyn StoreWriter) -> Result<()> {
+        if self.committed_at.elapsed() < self.commit_after && self.committed > 0 {
+            return Ok(());
+        }
+        self.commit_after = (self.commit_after * 2).min(COMMIT_LAST);
+        self.commit(store)
+    }
+
+    /// Makes what was applied visible and durable, and trims the log behind it.
+    pub(super) fn commit(&mut self, store: &mut dyn StoreWriter) -> Result<()> {
+        if self.applied == self.committed {
+            return Ok(());
+        }
+        self.commit_now()?;
+        store.trim_ops(self.collection, self.applied)?;
+        Ok(())
+    }
+
+    fn commit_now(&mut self) -> Result<()> {
+        self.writer.commit(self.applied)?;
+        self.committed = self.applied;
+        self.committed_at = Instant::now();
+        Ok(())
+    }
+}
+
+/// Returns an index for reading: the one on disk, or, where that cannot be used, one built in memory from the store.
+pub fn open_for_reading(
+    store: &dyn Store,
+    data_dir: &DataDir,
+    collection: CollectionId,
+) -> Result<LexicalIndex> {
+    let folder = data_dir.index_folder(collection);
+    let opened = if folder.is_dir() {
+        open_directory(&folder).and_then(|directory| Ok(LexicalIndex::open_read_only(directory)?.0))
+    } else {
+        Err(Error::Index(embedder_index::Error::Missing))
+    };
+    match opened {
+        Ok(index) => Ok(index),
+        Err(error) => {
+            tracing::warn!(folder = %folder.display(), "Building the text index in memory: {error}");
+            let directory: Box<dyn Directory> = Box::new(RamDirectory::create());
+            let (index, _) = LexicalIndex::open_or_create(directory)?;
+            let mut writer = index.writer()?;
+            put_all(store, collection, &mut writer)?;
+            writer.commit(store.last_seq()?)?;
+            Ok(index)
+        }
+    }
+}
+
+fn put_all(store: &dyn Store, collection: CollectionId, writer: &mut LexicalWriter) -> Result<u64> {
+    let (mut count, mut failed) = (0, None);
+    store.canonical_chunks(collection, true, &mut |chunk| {
+        if failed.is_none() {
+            failed = writer.put(&chunk.record(), &chunk.text).err();
+            count += 1;
+        }
+    })?;
+    failed.map_or(Ok(count), |error| Err(error.into()))
+}
+
+fn open_directory(folder: &Path) -> Result<Box<dyn Directory>> {
+    fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, error))?;
+    let directory = MmapDirectory::open(folder)
+        .map_err(|error| Error::io("open", folder, io::Error::other(error.to_string())))?;
+    Ok(Box::new(directory))
+}
+
+fn recreate(folder: &Path) -> Result<(LexicalIndex, Opened)> {
+    fs::remove_dir_all(folder).map_err(|error| Error::io("remove", folder, error))?;
+    Ok(LexicalIndex::open_or_create(open_directory(folder)?)?)
+}

@@ -1,0 +1,227 @@
+//! From a file on disk to what the store keeps of it: read, hashed, cut into chunks, each with what it defines.
+//!
+//! A file that cannot be used is quarantined with its reason and never stops the rest, not even when it makes a
+//! parser panic.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use embedder_chunking::{Chunk, Chunked, Limits};
+use embedder_index::embedded_text::chunk_text;
+use embedder_index::{ChunkId, ChunkRecord, Definition, SymbolKind};
+
+use super::RACY;
+use super::front_matter::front_matter;
+use super::walk::FoundFile;
+use crate::config::Config;
+use crate::store::{DuplicateKey, EmbedHash, FileChange, FileRow, Metadata, NewChunk, NewFile};
+
+/// The version of everything that decides what a chunk holds: chunking, symbols, and the text that is embedded.
+/// Raised with each change of these, so that the next run cuts every file anew.
+pub const PIPELINE_VERSION: u32 = 1;
+
+/// Shorter texts (a closing brace, a lone import) repeat by chance and are not merged.
+const DUPLICATE_CHARS_MIN: usize = 40;
+
+/// Turns files into changes of the store. Shared by the threads of a run.
+pub(super) struct Preparer<'a> {
+    root: &'a Path,
+    limits: Limits,
+    parse_time_max: Duration,
+    known: &'a HashMap<String, FileRow>,
+}
+
+impl<'a> Preparer<'a> {
+    pub(super) fn new(
+        root: &'a Path,
+        config: &Config,
+        known: &'a HashMap<String, FileRow>,
+    ) -> Preparer<'a> {
+        let file_bytes_max = usize::try_from(config.file_bytes_max).unwrap_or(usize::MAX);
+        let limits = Limits {
+            file_bytes_max,
+            ..Limits::default()
+        };
+        Preparer {
+            root,
+            limits,
+            parse_time_max: Duration::from_millis(config.parse_ms_max),
+            known,
+        }
+    }
+
+    /// Reads one file. Whatever is wrong with it becomes the reason for which it is skipped.
+    pub(super) fn prepare(&self, file: &FoundFile) -> FileChange {
+        let skip = |reason: String| FileChange::Skip {
+            path: file.path.clone(),
+            bytes: file.bytes,
+            modified_ns: file.modified_ns,
+            reason,
+        };
+        let bytes = match std::fs::read(self.root.join(&file.path)) {
+            Ok(bytes) => bytes,
+            Err(error) => return skip(format!("unreadable: {error}")),
+        };
+        let hash = *blake3::hash(&bytes).as_bytes();
+        let modified_ns = settled(file.modified_ns);
+        if let Some(row) = self.known.get(&file.path)
+            && row.hash == Some(hash)
+            && row.skipped.is_none()
+        {
+            return FileChange::Touch {
+                id: row.id,
+                modified_ns,
+            };
+        }
+        let started = Instant::now();
+        let out_of_time = || started.elapsed() > self.parse_time_max;
+        // A panic here is a defect of a parser; the file pays for it, not the run.
+        let cut = catch_unwind(AssertUnwindSafe(|| {
+            embedder_chunking::chunk(&file.path, &bytes, &self.limits, &out_of_time)
+        }));
+        let chunked = match cut {
+            Ok(Ok(chunked)) => chunked,
+            Ok(Err(refused)) => return skip(refused.to_string()),
+            Err(_) => return skip("the parser failed: please report this file".to_owned()),
+        };
+        FileChange::Put(NewFile {
+            path: file.path.clone(),
+            bytes: bytes.len() as u64,
+            modified_ns,
+            hash,
+            language: chunked.language.map(|language| language.name()),
+            metadata: metadata_of(&chunked, &bytes),
+            chunks: chunked
+                .chunks
+                .iter()
+                .map(|chunk| new_chunk(&file.path, &chunked, chunk, &bytes))
+                .collect(),
+        })
+    }
+}
+
+/// Returns the time to store: none for a file so young that it may change again without its time changing.
+fn settled(modified_ns: i64) -> i64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let age = i64::try_from(now.as_nanos())
+        .unwrap_or(i64::MAX)
+        .saturating_sub(modified_ns);
+    if age < RACY.as_nanos() as i64 {
+        0
+    } else {
+        modified_ns
+    }
+}
+
+fn metadata_of(chunked: &Chunked, bytes: &[u8]) -> Metadata {
+    if chunked
+        .language
+        .is_some_and(|language| language.name() == "markdown")
+    {
+        front_matter(&String::from_utf8_lossy(bytes))
+    } else {
+        Metadata::new()
+    }
+}
+
+fn new_chunk(path: &str, chunked: &Chunked, chunk: &Chunk, bytes: &[u8]) -> NewChunk {
+    let text = String::from_utf8_lossy(&bytes[chunk.bytes.clone()]).into_owned();
+    let record = ChunkRecord {
+        // What is embedded does not depend on the id, which the store gives later.
+        id: ChunkId(0),
+        path: path.to_owned(),
+        language: chunked.language.map(|language| language.name().to_owned()),
+        start_line: chunk.start_line,
+        end_line: chunk.end_line,
+        definitions: chunk.symbols.iter().map(definition).collect(),
+        scope: chunk.scope.clone(),
+    };
+    NewChunk {
+        start_line: chunk.start_line,
+        end_line: chunk.end_line,
+        duplicate_key: duplicate_key(&text),
+        embed_hash: embed_hash(&chunk_text(&record, &text)),
+        symbols: record.definitions,
+        scope: record.scope,
+        text,
+    }
+}
+
+/// The chunker and the index know nothing of each other: this is where they meet.
+fn definition(symbol: &embedder_chunking::Symbol) -> Definition {
+    use embedder_chunking::SymbolKind as Cut;
+    let kind = match symbol.kind {
+        Cut::Type => SymbolKind::Type,
+        Cut::Function => SymbolKind::Function,
+        Cut::Impl => SymbolKind::Impl,
+        Cut::Variable => SymbolKind::Variable,
+        Cut::Declaration => SymbolKind::Declaration,
+        Cut::Namespace => SymbolKind::Namespace,
+        Cut::Heading => SymbolKind::Heading,
+    };
+    Definition {
+        name: symbol.name.clone(),
+        kind,
+        start_line: symbol.start_line,
+        end_line: symbol.end_line,
+    }
+}
+
+/// Returns the identity of a text to be embedded.
+pub(super) fn embed_hash(text: &str) -> EmbedHash {
+    *blake3::hash(text.as_bytes()).as_bytes()
+}
+
+/// Returns the identity of a chunk's text with its white space folded, or none for short texts.
+fn duplicate_key(text: &str) -> Option<DuplicateKey> {
+    let mut hasher = blake3::Hasher::new();
+    let mut chars = 0;
+    for word in text.split_whitespace() {
+        hasher.update(word.as_bytes());
+        hasher.update(b" ");
+        chars += word.chars().count() + 1;
+    }
+    let mut key = DuplicateKey::default();
+    let len = key.len();
+    key.copy_from_slice(&hasher.finalize().as_bytes()[..len]);
+    (chars > DUPLICATE_CHARS_MIN).then_some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_does_not_tell_texts_apart_and_short_ones_have_no_key() {
+        let text = "fn area(width: f64, height: f64) -> f64 { width * height }";
+        assert_eq!(
+            duplicate_key(text),
+            duplicate_key(&text.replace(' ', "\n\t"))
+        );
+        assert!(duplicate_key(text).is_some());
+        assert_ne!(
+            duplicate_key(text),
+            duplicate_key(&text.replace("area", "size"))
+        );
+        assert_eq!(duplicate_key("    }\n}\n"), None);
+    }
+
+    #[test]
+    fn a_file_written_to_a_moment_ago_is_compared_again_next_time() {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_nanos() as i64;
+        assert_eq!(settled(now), 0);
+        assert_eq!(settled(now - 10_000_000_000), now - 10_000_000_000);
+        assert_eq!(
+            settled(now + 10_000_000_000),
+            0,
+            "a time in the future is not trusted either"
+        );
+    }
+}

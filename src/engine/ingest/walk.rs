@@ -1,0 +1,415 @@
+//! Which files of a folder are indexed, and why the others are not.
+//!
+//! The walk obeys `.gitignore` (also outside of a git repository) and `.embedderignore`, never follows a symbolic
+//! link, and leaves out files that hold secrets, are generated, or are known not to be text. What an ignore file
+//! excludes is not mentioned again; what is left out for another reason is reported with it.
+
+use std::path::Path;
+
+use ignore::WalkBuilder;
+
+use crate::error::{Error, Result};
+
+/// More files than this in one source is almost always a mistake (a home directory, a mounted archive).
+pub const FILES_MAX: usize = 1_000_000;
+
+/// A file of a source, as found on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundFile {
+    /// Relative to the root, separated by `/`.
+    pub path: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Modification time in nanoseconds since the epoch.
+    pub modified_ns: i64,
+    /// Why the file is not to be indexed, if it is not.
+    pub skip: Option<String>,
+}
+
+/// Lists the files below `root` in order of their paths.
+///
+/// A folder below `root` that cannot be read is reported as a skipped file of that path.
+///
+/// # Errors
+/// When `root` itself cannot be read, or holds more than [`FILES_MAX`] files.
+pub fn walk(root: &Path, file_bytes_max: u64) -> Result<Vec<FoundFile>> {
+    std::fs::read_dir(root).map_err(|error| Error::io("read", root, error))?;
+    let walk = WalkBuilder::new(root)
+        .hidden(false)
+        .require_git(false)
+        .follow_links(false)
+        .add_custom_ignore_filename(".embedderignore")
+        .filter_entry(|entry| {
+            entry.depth() == 0 || !is_never_walked(entry.file_name().to_str().unwrap_or_default())
+        })
+        .build();
+    let mut files = Vec::new();
+    for entry in walk {
+        match entry {
+            Ok(entry) => {
+                let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
+                if entry.depth() > 0 && !is_folder {
+                    files.push(examine(root, &entry, file_bytes_max));
+                }
+            }
+            Err(error) => files.extend(unreadable(root, &error)),
+        }
+        if files.len() > FILES_MAX {
+            return Err(Error::Argument {
+                problem: format!("{} holds more than {FILES_MAX} files", root.display()),
+                remedy: "name a smaller folder, or exclude some with .embedderignore".to_owned(),
+            });
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files.dedup_by(|a, b| a.path == b.path);
+    Ok(files)
+}
+
+fn examine(root: &Path, entry: &ignore::DirEntry, file_bytes_max: u64) -> FoundFile {
+    let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
+    let path = relative
+        .to_string_lossy()
+        .replace(std::path::MAIN_SEPARATOR, "/");
+    let skipped = |bytes, reason: String| FoundFile {
+        path: path.clone(),
+        bytes,
+        modified_ns: 0,
+        skip: Some(reason),
+    };
+    let metadata = match entry.metadata() {
+        Ok(metadata) => metadata,
+        Err(error) => return skipped(0, format!("unreadable: {error}")),
+    };
+    if relative.to_str().is_none() {
+        return skipped(metadata.len(), "the file name is not UTF-8".to_owned());
+    }
+    let skip = if metadata.is_symlink() {
+        Some("symbolic link".to_owned())
+    } else if !metadata.is_file() {
+        Some("not a regular file".to_owned())
+    } else {
+        skip_by_name(&path).map(str::to_owned).or_else(|| {
+            let bytes = metadata.len();
+            (bytes > file_bytes_max)
+                .then(|| format!("too large: {bytes} bytes, the limit is {file_bytes_max}"))
+        })
+    };
+    FoundFile {
+        path,
+        bytes: metadata.len(),
+        modified_ns: modified_ns(&metadata),
+        skip,
+    }
+}
+
+/// Returns the modification time in nanoseconds since the epoch, 0 where there is none.
+pub(super) fn modified_ns(metadata: &std::fs::Metadata) -> i64 {
+    let since_epoch = metadata
+        .modified()
+        .ok()
+        .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    since_epoch
+        .and_then(|duration| i64::try_from(duration.as_nanos()).ok())
+        .unwrap_or(0)
+}
+
+fn unreadable(root: &Path, error: &ignore::Error) -> Option<FoundFile> {
+    let path = path_of(error)?.strip_prefix(root).ok()?;
+    let path = path
+        .to_string_lossy()
+        .replace(std::path::MAIN_SEPARATOR, "/");
+    let reason = error
+        .io_error()
+        .map_or_else(|| error.to_string(), ToString::to_string);
+    Some(FoundFile {
+        path,
+        bytes: 0,
+        modified_ns: 0,
+        skip: Some(format!("unreadable: {reason}")),
+    })
+}
+
+fn path_of(error: &ignore::Error) -> Option<&Path> {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the other kinds speak of ignore files, not of paths"
+    )]
+    match error {
+        ignore::Error::WithPath { path, .. } => Some(path),
+        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => {
+            path_of(err)
+        }
+        _ => None,
+    }
+}
+
+/// Folders that hold version control data or secrets, never content.
+fn is_never_walked(name: &str) -> bool {
+    matches!(
+        name,
+        ".git"
+            | ".hg"
+            | ".svn"
+            | ".jj"
+            | ".ssh"
+            | ".gnupg"
+            | ".aws"
+            | "node_modules"
+            | "__pycache__"
+    )
+}
+
+/// Returns why a file of this name is left out, if it is.
+fn skip_by_name(path: &str) -> Option<&'static str> {
+    let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    if is_secret(&name, extension) {
+        Some("may hold secrets")
+    } else if is_generated(&name) {
+        Some("generated")
+    } else if is_binary(extension) {
+        Some("not text")
+    } else {
+        None
+    }
+}
+
+fn is_secret(name: &str, extension: &str) -> bool {
+    let is_template = ["example", "sample", "template", "dist"].contains(&extension);
+    let is_env = (name == ".env" || name.starts_with(".env.")) && !is_template;
+    let is_private_key = ["id_rsa", "id_dsa", "id_ecdsa", "id_ed25519"].contains(&name);
+    let is_key_file = [
+        "pem", "key", "p12", "pfx", "jks", "keystore", "kdbx", "ppk", "asc", "gpg", "tfstate",
+        "ovpn",
+    ]
+    .contains(&extension);
+    let is_credentials = [
+        ".netrc",
+        ".pgpass",
+        ".pypirc",
+        ".npmrc",
+        ".htpasswd",
+        ".git-credentials",
+        "credentials",
+        "credentials.json",
+        "secrets.yml",
+        "secrets.yaml",
+        "secrets.json",
+        "secrets.toml",
+    ]
+    .contains(&name);
+    is_env || is_private_key || is_key_file || is_credentials
+}
+
+fn is_generated(name: &str) -> bool {
+    let is_lock_file = [
+        "cargo.lock",
+        "package-lock.json",
+        "npm-shrinkwrap.json",
+        "yarn.lock",
+        "pnpm-lock.yaml",
+        "bun.lock",
+        "poetry.lock",
+        "uv.lock",
+        "pipfile.lock",
+        "pdm.lock",
+        "composer.lock",
+        "gemfile.lock",
+        "go.sum",
+        "flake.lock",
+        "mix.lock",
+        "pubspec.lock",
+        "podfile.lock",
+        "packages.lock.json",
+    ]
+    .contains(&name);
+    is_lock_file
+        || [".min.js", ".min.css", ".js.map", ".css.map", ".min.mjs"]
+            .iter()
+            .any(|end| name.ends_with(end))
+}
+
+fn is_binary(extension: &str) -> bool {
+    const BINARY: &[&str] = &[
+        "7z",
+        "a",
+        "avi",
+        "avif",
+        "bin",
+        "bmp",
+        "br",
+        "bz2",
+        "class",
+        "dat",
+        "db",
+        "dll",
+        "dmg",
+        "doc",
+        "docx",
+        "dylib",
+        "eot",
+        "exe",
+        "flac",
+        "gif",
+        "gz",
+        "heic",
+        "icns",
+        "ico",
+        "iso",
+        "jar",
+        "jpeg",
+        "jpg",
+        "lib",
+        "mkv",
+        "mo",
+        "mov",
+        "mp3",
+        "mp4",
+        "mpg",
+        "npy",
+        "npz",
+        "o",
+        "obj",
+        "odt",
+        "ogg",
+        "onnx",
+        "otf",
+        "parquet",
+        "pdb",
+        "pdf",
+        "png",
+        "ppt",
+        "pptx",
+        "pyc",
+        "pyd",
+        "pyo",
+        "rar",
+        "rlib",
+        "rmeta",
+        "safetensors",
+        "so",
+        "sqlite",
+        "sqlite3",
+        "tar",
+        "tgz",
+        "tif",
+        "tiff",
+        "ttf",
+        "wasm",
+        "wav",
+        "webm",
+        "webp",
+        "whl",
+        "woff",
+        "woff2",
+        "xls",
+        "xlsx",
+        "xz",
+        "zip",
+        "zst",
+    ];
+    BINARY.binary_search(&extension).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, content) in files {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        dir
+    }
+
+    fn check(files: &[(&str, &str)], expected: &[(&str, Option<&str>)]) {
+        let dir = tree(files);
+        let found = walk(dir.path(), 100).unwrap();
+        let found: Vec<_> = found
+            .iter()
+            .map(|file| (file.path.as_str(), file.skip.as_deref()))
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn files_come_in_order_with_paths_relative_to_the_root() {
+        check(
+            &[("b.rs", "b"), ("a/z.rs", "z"), (".github/ci.yml", "x")],
+            &[(".github/ci.yml", None), ("a/z.rs", None), ("b.rs", None)],
+        );
+    }
+
+    #[test]
+    fn ignore_files_are_obeyed_without_a_repository() {
+        check(
+            &[
+                (".gitignore", "target\n"),
+                ("target/x.rs", "x"),
+                ("a/.embedderignore", "*.txt\n"),
+                ("a/b.txt", "b"),
+                ("a/c.rs", "c"),
+            ],
+            &[
+                (".gitignore", None),
+                ("a/.embedderignore", None),
+                ("a/c.rs", None),
+            ],
+        );
+    }
+
+    #[test]
+    fn secrets_generated_files_binaries_and_large_files_are_skipped_with_their_reason() {
+        check(
+            &[
+                (".env", "KEY=1"),
+                (".env.example", "KEY="),
+                ("Cargo.lock", "x"),
+                ("big.txt", &"x".repeat(101)),
+                ("logo.png", "x"),
+                ("tls/server.key", "x"),
+            ],
+            &[
+                (".env", Some("may hold secrets")),
+                (".env.example", None),
+                ("Cargo.lock", Some("generated")),
+                ("big.txt", Some("too large: 101 bytes, the limit is 100")),
+                ("logo.png", Some("not text")),
+                ("tls/server.key", Some("may hold secrets")),
+            ],
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn symbolic_links_are_never_followed() {
+        let outside = tree(&[("secret.rs", "x")]);
+        let dir = tree(&[("a.rs", "a")]);
+        std::os::unix::fs::symlink(outside.path(), dir.path().join("folder")).unwrap();
+        std::os::unix::fs::symlink(outside.path().join("secret.rs"), dir.path().join("file.rs"))
+            .unwrap();
+        let found = walk(dir.path(), 100).unwrap();
+        let found: Vec<_> = found
+            .iter()
+            .map(|file| (file.path.as_str(), file.skip.as_deref()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("a.rs", None),
+                ("file.rs", Some("symbolic link")),
+                ("folder", Some("symbolic link"))
+            ]
+        );
+    }
+
+    #[test]
+    fn the_list_of_binary_extensions_is_sorted_for_the_search() {
+        assert!(is_binary("7z") && is_binary("zst") && is_binary("png") && !is_binary("rs"));
+    }
+}

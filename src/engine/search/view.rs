@@ -1,0 +1,152 @@
+//! One collection in memory, as a search needs it.
+
+use std::collections::HashMap;
+
+use embedder_index::{Allowed, Collection as IndexCollection};
+
+use super::filter::Filter;
+use crate::engine::embed::Embedder;
+use crate::engine::ingest::lexical::open_for_reading;
+use crate::error::Result;
+use crate::store::data_dir::DataDir;
+use crate::store::{ChunkId, Collection, Counts, Duplicate, Metadata, Store};
+
+/// A collection at one generation.
+pub(super) struct View {
+    pub(super) index: IndexCollection,
+    /// Where else the text of an indexed chunk stands.
+    duplicates: HashMap<ChunkId, Vec<Duplicate>>,
+    /// Facts of files by path; those of all sources that have such a path.
+    metadata: HashMap<String, Vec<Metadata>>,
+    pub(super) counts: Counts,
+    generation: u64,
+    has_vectors: bool,
+}
+
+impl View {
+    /// Loads a collection, with vectors if there is a model.
+    pub(super) fn open(
+        store: &dyn Store,
+        data_dir: &DataDir,
+        collection: &Collection,
+        embedder: Option<&Embedder>,
+    ) -> Result<View> {
+        let reader = open_for_reading(store, data_dir, collection.id)?.reader()?;
+        let mut index = IndexCollection::new(reader, embedder.map_or(0, Embedder::dimensions));
+        store.canonical_chunks(collection.id, false, &mut |chunk| {
+            index.put(&chunk.record())
+        })?;
+        let model = embedder.map_or(Ok(None), |embedder| store.model(embedder.fingerprint()))?;
+        if let Some(model) = model {
+            let mut failed = None;
+            store.vectors(collection.id, model, &mut |chunk, vector| {
+                failed = failed
+                    .take()
+                    .or(index.put_vector(index_id(chunk), vector).err());
+            })?;
+            failed.map_or(Ok(()), Err)?;
+        }
+        index.refresh()?;
+        let mut duplicates: HashMap<ChunkId, Vec<Duplicate>> = HashMap::new();
+        for duplicate in store.duplicates(collection.id)? {
+            duplicates
+                .entry(duplicate.canonical)
+                .or_default()
+                .push(duplicate);
+        }
+        let mut metadata: HashMap<String, Vec<Metadata>> = HashMap::new();
+        for file in store.metadata(collection.id)? {
+            metadata.entry(file.path).or_default().push(file.facts);
+        }
+        let counts = Counts {
+            chunks: index.len() as u64,
+            embedded: index.vectors_len() as u64,
+            skipped: store.skipped_files(collection.id)?,
+            files: 0,
+        };
+        let has_vectors = embedder.is_some();
+        Ok(View {
+            index,
+            duplicates,
+            metadata,
+            counts,
+            generation: collection.generation,
+            has_vectors,
+        })
+    }
+
+    /// Whether the view still shows the collection, with vectors if they are wanted.
+    pub(super) fn is_current(&self, collection: &Collection, wants_vectors: bool) -> bool {
+        self.generation == collection.generation && (self.has_vectors || !wants_vectors)
+    }
+
+    /// Returns the chunks that pass a filter at one of their places; none when every chunk passes.
+    pub(super) fn allowed(&self, filter: &Filter) -> Option<Allowed> {
+        if filter.is_open() {
+            return None;
+        }
+        let mut allowed = self
+            .index
+            .allow(|path, language| self.passes(filter, path, language));
+        for (canonical, duplicates) in &self.duplicates {
+            if duplicates
+                .iter()
+                .any(|copy| self.passes(filter, &copy.path, copy.language.as_deref()))
+            {
+                self.index.allow_chunk(&mut allowed, index_id(*canonical));
+            }
+        }
+        Some(allowed)
+    }
+
+    /// Returns the place of an indexed chunk's text that passes a filter, where the chunk's own place does not.
+    pub(super) fn other_place(
+        &self,
+        chunk: ChunkId,
+        path: &str,
+        language: Option<&str>,
+        filter: &Filter,
+    ) -> Option<ChunkId> {
+        if self.passes(filter, path, language) {
+            return None;
+        }
+        let copies = self.duplicates.get(&chunk)?;
+        copies
+            .iter()
+            .find(|copy| self.passes(filter, &copy.path, copy.language.as_deref()))
+            .map(|copy| copy.chunk)
+    }
+
+    /// Returns the indexed chunk that stands for a chunk.
+    pub(super) fn canonical(&self, chunk: ChunkId) -> ChunkId {
+        let standing_for = |(canonical, copies): (&ChunkId, &Vec<Duplicate>)| {
+            copies
+                .iter()
+                .any(|copy| copy.chunk == chunk)
+                .then_some(*canonical)
+        };
+        self.duplicates
+            .iter()
+            .find_map(standing_for)
+            .unwrap_or(chunk)
+    }
+
+    fn passes(&self, filter: &Filter, path: &str, language: Option<&str>) -> bool {
+        match self.metadata.get(path) {
+            Some(all) => all
+                .iter()
+                .any(|facts| filter.allows(path, language, Some(facts))),
+            None => filter.allows(path, language, None),
+        }
+    }
+}
+
+/// The index knows chunks by the same number, which is never negative.
+pub(super) fn index_id(id: ChunkId) -> embedder_index::ChunkId {
+    embedder_index::ChunkId(id.0.unsigned_abs())
+}
+
+/// The way back.
+pub(super) fn store_id(id: embedder_index::ChunkId) -> ChunkId {
+    ChunkId(id.0 as i64)
+}

@@ -1,0 +1,155 @@
+//! What is indexed, how completely, and what was left out.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::engine::embed::Embedder;
+use crate::engine::ingest::kind_of_reason;
+use crate::error::Result;
+use crate::store::data_dir::DataDir;
+use crate::store::sqlite::content::ContentDb;
+use crate::store::{Collection, Counts, ModelId, Store, StoreError};
+
+/// The state of a data directory.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// Its size on disk.
+    pub bytes: u64,
+    /// The process that is writing to it now.
+    pub writer: Option<u32>,
+    /// The model in use.
+    pub model: Option<ModelStatus>,
+    /// Why there is none; empty where there is one.
+    pub model_problem: String,
+    /// The collections by name.
+    pub collections: Vec<CollectionStatus>,
+}
+
+/// The model in use.
+#[derive(Debug, Clone, Serialize)]
+pub struct ModelStatus {
+    /// Its name.
+    pub name: String,
+    /// The length of its vectors.
+    pub dimensions: usize,
+    /// The identity of everything that decides a vector.
+    pub fingerprint: String,
+}
+
+/// The state of a collection.
+#[derive(Debug, Clone, Serialize)]
+pub struct CollectionStatus {
+    /// Its name.
+    pub name: String,
+    /// How often what is indexed has changed.
+    pub generation: u64,
+    /// The folders that feed it.
+    pub roots: Vec<PathBuf>,
+    /// How much there is.
+    pub counts: Counts,
+    /// How many files were left out, by the kind of reason.
+    pub skipped_by_reason: BTreeMap<String, u64>,
+    /// Every file that was left out.
+    pub skipped: Vec<SkippedFile>,
+}
+
+/// A file that is not indexed.
+#[derive(Debug, Clone, Serialize)]
+pub struct SkippedFile {
+    /// Relative to its source's root.
+    pub path: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Reads the state of the data directory that the settings name.
+///
+/// # Errors
+/// A damaged store.
+pub fn status(config: &Config) -> Result<Status> {
+    let data_dir = DataDir::new(&config.data_dir);
+    let loaded = Embedder::load(config);
+    let mut status = Status {
+        data_dir: config.data_dir.clone(),
+        bytes: size_of(&config.data_dir),
+        writer: data_dir.writer(),
+        model_problem: loaded
+            .as_ref()
+            .err()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        model: loaded.ok().map(|embedder| ModelStatus {
+            name: embedder.name().to_owned(),
+            dimensions: embedder.dimensions(),
+            fingerprint: embedder.fingerprint().to_owned(),
+        }),
+        collections: Vec::new(),
+    };
+    let db = match ContentDb::open_read_only(data_dir.path()) {
+        Ok(db) => db,
+        Err(StoreError::Absent { .. }) => return Ok(status),
+        Err(error) => return Err(error.into()),
+    };
+    let model = status
+        .model
+        .as_ref()
+        .map_or(Ok(None), |model| db.model(&model.fingerprint))?;
+    for collection in db.collections()? {
+        status
+            .collections
+            .push(collection_status(&db, collection, model)?);
+    }
+    Ok(status)
+}
+
+fn collection_status(
+    db: &ContentDb,
+    collection: Collection,
+    model: Option<ModelId>,
+) -> Result<CollectionStatus> {
+    let sources = db.sources(collection.id)?;
+    let mut skipped = Vec::new();
+    for source in &sources {
+        let files = db.files(source.id)?.into_iter();
+        skipped.extend(files.filter_map(|file| {
+            Some(SkippedFile {
+                path: file.path,
+                reason: file.skipped?,
+            })
+        }));
+    }
+    let mut skipped_by_reason = BTreeMap::new();
+    for file in &skipped {
+        *skipped_by_reason
+            .entry(kind_of_reason(&file.reason))
+            .or_default() += 1;
+    }
+    Ok(CollectionStatus {
+        counts: db.counts(collection.id, model)?,
+        name: collection.name,
+        generation: collection.generation,
+        roots: sources.into_iter().map(|source| source.root).collect(),
+        skipped_by_reason,
+        skipped,
+    })
+}
+
+/// Returns the size of all files below a folder; what cannot be read counts as nothing.
+fn size_of(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .map(|entry| match entry.file_type() {
+            Ok(kind) if kind.is_dir() => size_of(&entry.path()),
+            Ok(kind) if kind.is_file() => entry.metadata().map_or(0, |metadata| metadata.len()),
+            _ => 0,
+        })
+        .sum()
+}

@@ -1,0 +1,525 @@
+//! The source of truth: collections, their sources, files, chunks and vectors, and the log of what changed.
+//!
+//! Everything that answers questions (the lexical index, the vectors in memory) is derived from here and can be
+//! thrown away; what is acknowledged here is on disk. [`Store`] is what readers need and [`StoreWriter`] what the one
+//! writer needs beside it, so that another database can stand behind the same engine.
+//!
+//! Invariants that every implementation keeps:
+//! - one [`StoreWriter::apply`] is one transaction: a file's old chunks go and its new ones come together;
+//! - of the chunks of a collection with the same [`NewChunk::duplicate_key`] exactly one is *canonical*: that of the
+//!   shallowest, then shortest, then alphabetically first path. Only canonical chunks are indexed;
+//! - each change of the canonical set writes an [`Op`] in the same transaction, with a growing sequence number.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use embedder_index::{ChunkRecord, Definition};
+
+use crate::error::ErrorCode;
+
+pub mod data_dir;
+pub mod sqlite;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        $($(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub i64);)+
+    };
+}
+
+ids! {
+    /// Identifies a collection.
+    CollectionId,
+    /// Identifies a source of a collection.
+    SourceId,
+    /// Identifies a file of a source.
+    FileId,
+    /// Identifies a chunk of a file; never used twice.
+    ChunkId,
+    /// Identifies a model by its fingerprint.
+    ModelId,
+}
+
+/// The identity of the text that is embedded: BLAKE3 of it.
+pub type EmbedHash = [u8; 32];
+
+/// The identity of a chunk's text with its white space folded: the first half of its BLAKE3.
+pub type DuplicateKey = [u8; 16];
+
+/// What a collection holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CollectionKind {
+    /// Source code and what stands beside it.
+    Code,
+}
+
+/// A named set of sources that is searched as one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collection {
+    /// Its id.
+    pub id: CollectionId,
+    /// Its unique name.
+    pub name: String,
+    /// What it holds.
+    pub kind: CollectionKind,
+    /// Grows by one with each transaction that changes what is indexed.
+    pub generation: u64,
+}
+
+/// A folder that feeds a collection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its id.
+    pub id: SourceId,
+    /// The collection it feeds.
+    pub collection: CollectionId,
+    /// The absolute path of the folder.
+    pub root: PathBuf,
+    /// The version of the chunking and analysis that its chunks were made with.
+    pub pipeline: u32,
+}
+
+/// Scalar facts about a file that a search can filter by.
+pub type Metadata = BTreeMap<String, String>;
+
+/// The facts of one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileFacts {
+    /// The file.
+    pub file: FileId,
+    /// Its path, relative to the root of its source.
+    pub path: String,
+    /// The facts.
+    pub facts: Metadata,
+}
+
+/// What the store knows of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRow {
+    /// Its id.
+    pub id: FileId,
+    /// Relative to the root of its source, separated by `/`.
+    pub path: String,
+    /// Size when it was last read.
+    pub bytes: u64,
+    /// Modification time when it was last read, in nanoseconds since the epoch.
+    pub modified_ns: i64,
+    /// BLAKE3 of the content; absent for skipped files, which may never have been read.
+    pub hash: Option<[u8; 32]>,
+    /// Why the file is not indexed; absent for indexed files.
+    pub skipped: Option<String>,
+}
+
+/// A chunk to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewChunk {
+    /// First line, from 1.
+    pub start_line: u32,
+    /// Last line.
+    pub end_line: u32,
+    /// The text; invalid UTF-8 has been replaced.
+    pub text: String,
+    /// What is defined here.
+    pub symbols: Vec<Definition>,
+    /// Names of the definitions around the chunk, outermost first.
+    pub scope: Vec<String>,
+    /// Chunks with the same key are indexed once; short chunks have none and are always indexed.
+    pub duplicate_key: Option<DuplicateKey>,
+    /// The identity of what is embedded for the chunk.
+    pub embed_hash: EmbedHash,
+}
+
+/// A file to be stored with all its chunks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFile {
+    /// Relative to the root of its source, separated by `/`.
+    pub path: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Modification time in nanoseconds since the epoch.
+    pub modified_ns: i64,
+    /// BLAKE3 of the content.
+    pub hash: [u8; 32],
+    /// The language's name, where one was recognised.
+    pub language: Option<&'static str>,
+    /// Facts to filter by.
+    pub metadata: Metadata,
+    /// Its chunks in order.
+    pub chunks: Vec<NewChunk>,
+}
+
+/// One change to a source, as [`StoreWriter::apply`] takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileChange {
+    /// The file is new or its content changed.
+    Put(NewFile),
+    /// Only its time changed.
+    Touch {
+        /// The file.
+        id: FileId,
+        /// Its new modification time.
+        modified_ns: i64,
+    },
+    /// The file is there but is not indexed.
+    Skip {
+        /// Relative path.
+        path: String,
+        /// Size in bytes.
+        bytes: u64,
+        /// Modification time in nanoseconds since the epoch.
+        modified_ns: i64,
+        /// Why, in words for the user.
+        reason: String,
+    },
+    /// The file is gone.
+    Remove {
+        /// The file.
+        id: FileId,
+    },
+}
+
+/// What happened to the set of indexed chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpKind {
+    /// The chunk is to be indexed.
+    Put,
+    /// The chunk is to be taken out.
+    Delete,
+}
+
+/// One row of the log that derived indexes follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Op {
+    /// Its number; grows, with gaps.
+    pub seq: u64,
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// What happened to it.
+    pub kind: OpKind,
+}
+
+/// A chunk as the store returns it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChunkRow {
+    /// Its id.
+    pub id: ChunkId,
+    /// The file it belongs to.
+    pub file: FileId,
+    /// The file's path, relative to its source's root.
+    pub path: String,
+    /// The file's language.
+    pub language: Option<String>,
+    /// Position within the file, from 0.
+    pub ordinal: u32,
+    /// First line, from 1.
+    pub start_line: u32,
+    /// Last line.
+    pub end_line: u32,
+    /// The text; empty when it was not asked for.
+    pub text: String,
+    /// What is defined here.
+    pub symbols: Vec<Definition>,
+    /// Names of the definitions around the chunk, outermost first.
+    pub scope: Vec<String>,
+    /// The identity of what is embedded for the chunk.
+    pub embed_hash: EmbedHash,
+}
+
+impl ChunkRow {
+    /// Returns what the index keeps of the chunk.
+    pub fn record(&self) -> ChunkRecord {
+        ChunkRecord {
+            id: embedder_index::ChunkId(self.id.0.unsigned_abs()),
+            path: self.path.clone(),
+            language: self.language.clone(),
+            start_line: self.start_line,
+            end_line: self.end_line,
+            definitions: self.symbols.clone(),
+            scope: self.scope.clone(),
+        }
+    }
+}
+
+/// Where else the text of a canonical chunk stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Duplicate {
+    /// The indexed chunk.
+    pub canonical: ChunkId,
+    /// The chunk with the same text.
+    pub chunk: ChunkId,
+    /// Its file.
+    pub file: FileId,
+    /// Path of its file.
+    pub path: String,
+    /// Language of its file.
+    pub language: Option<String>,
+    /// Its first line, from 1.
+    pub start_line: u32,
+    /// Its last line.
+    pub end_line: u32,
+}
+
+/// How much of a collection there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// Indexed files.
+    pub files: u64,
+    /// Files that are there but not indexed.
+    pub skipped: u64,
+    /// Chunks, without duplicates.
+    pub chunks: u64,
+    /// Of these, how many have a vector by the model asked about.
+    pub embedded: u64,
+}
+
+impl Counts {
+    /// Returns the share of chunks that have a vector, 1 when there is nothing to embed.
+    pub fn embedded_fraction(&self) -> f64 {
+        if self.chunks == 0 {
+            1.0
+        } else {
+            self.embedded as f64 / self.chunks as f64
+        }
+    }
+}
+
+/// What can go wrong in the store.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The file is not a database, or its structure is broken.
+    #[error("the store {} is damaged: {detail}", .path.display())]
+    Damaged {
+        /// The database file.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// The database is gone from a data directory that was in use.
+    #[error("the store {} is missing although the data directory was in use", .path.display())]
+    Vanished {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// There is no store in this data directory yet.
+    #[error("there is no store at {}", .path.display())]
+    Absent {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// The database is of a later version of the program.
+    #[error("the store {} has schema version {found}; this program knows up to {known}", .path.display())]
+    TooNew {
+        /// The database file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest version that this program can open.
+        known: u32,
+    },
+    /// The database's version must be raised by a writer first.
+    #[error("the store {} has schema version {found} and must be migrated to {known}", .path.display())]
+    TooOld {
+        /// The database file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The version of this program.
+        known: u32,
+    },
+    /// The disk is full.
+    #[error("the disk is full: cannot write {}", .path.display())]
+    Full {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// The SQLite library is older than the oldest one without a known way to corrupt a WAL database.
+    #[error("SQLite {found} is too old: {needed} or later is needed")]
+    LibraryTooOld {
+        /// The version found.
+        found: &'static str,
+        /// The version needed.
+        needed: &'static str,
+    },
+    /// Access is denied.
+    #[error("access to the store {} is denied: {detail}", .path.display())]
+    Denied {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        detail: String,
+    },
+    /// Anything else that the database reports.
+    #[error("the store {} failed: {detail}", .path.display())]
+    Failed {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        detail: String,
+    },
+}
+
+impl StoreError {
+    /// Returns the stable code.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            StoreError::Damaged { .. } | StoreError::Vanished { .. } => ErrorCode::StoreDamaged,
+            StoreError::Absent { .. } => ErrorCode::NotFound,
+            StoreError::TooNew { .. } | StoreError::TooOld { .. } => ErrorCode::StoreTooNew,
+            StoreError::Full { .. } => ErrorCode::DiskFull,
+            StoreError::LibraryTooOld { .. } => ErrorCode::Internal,
+            StoreError::Denied { .. } => ErrorCode::PermissionDenied,
+            StoreError::Failed { .. } => ErrorCode::Io,
+        }
+    }
+
+    /// Returns what to do about it.
+    pub fn remedy(&self) -> Option<String> {
+        Some(match self {
+            StoreError::Damaged { path, .. } | StoreError::Vanished { path } => {
+                let dir = path.parent().unwrap_or(path).display();
+                format!(
+                    "restore the file from a backup, or move {dir} away and run `embedder index` again; \
+                     it is never replaced by an empty one"
+                )
+            }
+            StoreError::Absent { .. } => "run `embedder index PATH` first".to_owned(),
+            StoreError::TooNew { .. } => "use the newer program, or another --data-dir".to_owned(),
+            StoreError::TooOld { .. } => "run `embedder index` once, which migrates it".to_owned(),
+            StoreError::Full { .. } => {
+                "free some space and run the command again; nothing is lost".to_owned()
+            }
+            StoreError::LibraryTooOld { .. } => "build with the bundled SQLite".to_owned(),
+            StoreError::Denied { .. } => {
+                "check the owner and the permissions of the data directory".to_owned()
+            }
+            StoreError::Failed { .. } => return None,
+        })
+    }
+}
+
+/// The result of the store's functions.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// What readers ask.
+pub trait Store {
+    /// Returns all collections by name.
+    fn collections(&self) -> StoreResult<Vec<Collection>>;
+
+    /// Returns the sources of a collection, oldest first.
+    fn sources(&self, collection: CollectionId) -> StoreResult<Vec<Source>>;
+
+    /// Returns all files of a source, skipped ones included, by path.
+    fn files(&self, source: SourceId) -> StoreResult<Vec<FileRow>>;
+
+    /// Returns the facts of all indexed files of a collection that have any.
+    fn metadata(&self, collection: CollectionId) -> StoreResult<Vec<FileFacts>>;
+
+    /// Counts the files of a collection that are there but not indexed.
+    fn skipped_files(&self, collection: CollectionId) -> StoreResult<u64>;
+
+    /// Counts a collection; `model` is the model whose vectors count.
+    fn counts(&self, collection: CollectionId, model: Option<ModelId>) -> StoreResult<Counts>;
+
+    /// Hands every canonical chunk of a collection to `each`, by id, with or without its text.
+    fn canonical_chunks(
+        &self,
+        collection: CollectionId,
+        with_text: bool,
+        each: &mut dyn FnMut(ChunkRow),
+    ) -> StoreResult<()>;
+
+    /// Returns the chunks that are not indexed because a canonical one has the same text.
+    fn duplicates(&self, collection: CollectionId) -> StoreResult<Vec<Duplicate>>;
+
+    /// Returns the chunks with these ids that are there, with text, in no particular order.
+    fn chunks(&self, ids: &[ChunkId]) -> StoreResult<Vec<ChunkRow>>;
+
+    /// Returns a file's chunks with ordinals in the range given, in order, with text.
+    fn file_chunks(&self, file: FileId, from: u32, to: u32) -> StoreResult<Vec<ChunkRow>>;
+
+    /// Hands all chunks of a collection, duplicates included, file by file in order of path, to `each`, until it
+    /// returns false.
+    fn texts(
+        &self,
+        collection: CollectionId,
+        each: &mut dyn FnMut(ChunkRow) -> bool,
+    ) -> StoreResult<()>;
+
+    /// Returns the chunks of a path that cover a line, of any source of the collection.
+    fn chunk_at(
+        &self,
+        collection: CollectionId,
+        path: &str,
+        line: u32,
+    ) -> StoreResult<Option<ChunkRow>>;
+
+    /// Returns the id under which a model's vectors are kept, if there are any.
+    fn model(&self, fingerprint: &str) -> StoreResult<Option<ModelId>>;
+
+    /// Hands the vectors of a collection's canonical chunks to `each`.
+    fn vectors(
+        &self,
+        collection: CollectionId,
+        model: ModelId,
+        each: &mut dyn FnMut(ChunkId, &[f32]),
+    ) -> StoreResult<()>;
+
+    /// Returns canonical chunks without a vector, by id, above `after`, at most `limit`, one for each distinct text.
+    fn pending_vectors(
+        &self,
+        collection: CollectionId,
+        model: ModelId,
+        after: ChunkId,
+        limit: usize,
+    ) -> StoreResult<Vec<ChunkRow>>;
+
+    /// Returns the log of a collection above `after`, at most `limit` rows.
+    fn ops_after(&self, collection: CollectionId, after: u64, limit: usize)
+    -> StoreResult<Vec<Op>>;
+
+    /// Returns the number of the last row ever written to the log, trimmed ones included.
+    fn last_seq(&self) -> StoreResult<u64>;
+
+    /// Returns the number of the last row that was trimmed from a collection's log: an index that has applied less
+    /// cannot catch up and must be rebuilt.
+    fn trimmed_seq(&self, collection: CollectionId) -> StoreResult<u64>;
+}
+
+/// What the one writer does.
+pub trait StoreWriter: Store {
+    /// Returns the collection of this name, made if it is not there.
+    fn put_collection(&mut self, name: &str, kind: CollectionKind) -> StoreResult<Collection>;
+
+    /// Returns the source of this root, made if it is not there, with `pipeline` recorded.
+    fn put_source(&mut self, collection: CollectionId, root: &str) -> StoreResult<Source>;
+
+    /// Records that all of a source's chunks are of this version.
+    fn set_pipeline(&mut self, source: SourceId, pipeline: u32) -> StoreResult<()>;
+
+    /// Applies changes to a source in one transaction.
+    fn apply(&mut self, source: &Source, changes: &[FileChange]) -> StoreResult<()>;
+
+    /// Returns the id for a model's vectors, made if it is not there.
+    fn put_model(
+        &mut self,
+        fingerprint: &str,
+        name: &str,
+        dimensions: usize,
+    ) -> StoreResult<ModelId>;
+
+    /// Stores vectors in one transaction; a vector that is there already stays.
+    fn put_vectors(&mut self, model: ModelId, vectors: &[(EmbedHash, Vec<f32>)])
+    -> StoreResult<()>;
+
+    /// Forgets the log of a collection up to and with `seq`.
+    fn trim_ops(&mut self, collection: CollectionId, seq: u64) -> StoreResult<()>;
+
+    /// Deletes vectors that no chunk refers to; returns how many.
+    fn collect_vectors(&mut self) -> StoreResult<u64>;
+
+    /// Marks the store as closed in good order. Without it the next writer checks the whole structure first.
+    fn close(self: Box<Self>) -> StoreResult<()>;
+}

@@ -1,0 +1,140 @@
+//! The data directory and its writer's lock.
+//!
+//! Any number of processes read beside one writer. The lock is the operating system's, on an open file, so it goes
+//! with its process, however that ends; the process id in the file is only there to name the holder.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::store::CollectionId;
+use crate::store::sqlite::content::INDEX_FOLDER;
+
+/// The file that the writer locks.
+const LOCK_FILE: &str = "writer.lock";
+
+/// The folder that holds everything of one installation.
+#[derive(Debug, Clone)]
+pub struct DataDir {
+    root: PathBuf,
+}
+
+/// The right to write to a data directory, for as long as it lives.
+#[derive(Debug)]
+pub struct WriterLock {
+    _file: File,
+}
+
+impl DataDir {
+    /// Names a data directory; nothing is created.
+    pub fn new(root: impl Into<PathBuf>) -> DataDir {
+        DataDir { root: root.into() }
+    }
+
+    /// Returns its path.
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns the folder of the index that is derived for a collection.
+    pub fn index_folder(&self, collection: CollectionId) -> PathBuf {
+        self.root.join(INDEX_FOLDER).join(collection.0.to_string())
+    }
+
+    /// Makes the directory, readable by its owner alone, and takes the writer's lock.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] with the holder's process id when another process writes; [`Error::Io`].
+    pub fn lock(&self) -> Result<WriterLock> {
+        create_private(&self.root).map_err(|error| Error::io("create", &self.root, error))?;
+        let path = self.root.join(LOCK_FILE);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| Error::io("open", &path, error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let pid = file
+                    .read_to_string(&mut text)
+                    .ok()
+                    .and_then(|_| text.trim().parse().ok());
+                return Err(Error::Locked {
+                    data_dir: self.root.clone(),
+                    pid,
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path, error)),
+        }
+        let write_pid = |file: &mut File| {
+            file.set_len(0)?;
+            file.rewind()?;
+            writeln!(file, "{}", std::process::id())
+        };
+        write_pid(&mut file).map_err(|error| Error::io("write", &path, error))?;
+        Ok(WriterLock { _file: file })
+    }
+
+    /// Returns the process id of the writer, if there is one now.
+    pub fn writer(&self) -> Option<u32> {
+        let mut file = File::open(self.root.join(LOCK_FILE)).ok()?;
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                file.read_to_string(&mut text).ok()?;
+                text.trim().parse().ok()
+            }
+            Ok(()) | Err(TryLockError::Error(_)) => None,
+        }
+    }
+}
+
+#[cfg(unix)]
+fn create_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+}
+
+#[cfg(not(unix))]
+fn create_private(path: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_writer_is_refused_with_the_process_id_of_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::new(dir.path().join("new"));
+        let lock = data_dir.lock().unwrap();
+        let Err(Error::Locked { pid, .. }) = data_dir.lock() else {
+            panic!("two writers")
+        };
+        assert_eq!(pid, Some(std::process::id()));
+        assert_eq!(data_dir.writer(), Some(std::process::id()));
+        drop(lock);
+        assert_eq!(data_dir.writer(), None);
+        data_dir.lock().unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_may_look_inside() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::new(dir.path().join("new"));
+        let _lock = data_dir.lock().unwrap();
+        let mode = fs::metadata(data_dir.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+}

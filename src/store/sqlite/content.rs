@@ -1,0 +1,145 @@
+//! `content.db`: collections, files, chunks, vectors and the log that derived indexes follow.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use super::{Access, check_structure, connect, explain, migrate};
+use crate::store::{StoreError, StoreResult};
+
+mod read;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod write;
+
+/// The file's name inside the data directory.
+pub const FILE_NAME: &str = "content.db";
+
+/// Folder of the derived indexes inside the data directory. Where it stands, a store has been.
+pub const INDEX_FOLDER: &str = "index";
+
+/// The content database. It is opened for reading by any number of processes and for writing by one.
+#[derive(Debug)]
+pub struct ContentDb {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl ContentDb {
+    /// Opens the database of a data directory for reading, beside a writer if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError::Absent`] when nothing was ever stored here, [`StoreError::Vanished`] when it was, and the errors
+    /// of a damaged, newer or older file.
+    pub fn open_read_only(data_dir: &Path) -> StoreResult<ContentDb> {
+        let path = Self::existing(data_dir)?.ok_or_else(|| StoreError::Absent {
+            path: data_dir.join(FILE_NAME),
+        })?;
+        let mut connection = connect(&path, Access::Read)?;
+        migrate(
+            &mut connection,
+            &path,
+            Access::Read,
+            schema::APPLICATION_ID,
+            schema::MIGRATIONS,
+        )?;
+        Ok(ContentDb { connection, path })
+    }
+
+    /// Opens the database of a data directory as its one writer (the caller holds the directory's lock), made if the
+    /// directory was never used, migrated if it is older. After a writer that did not close in good order the
+    /// structure of the whole file is checked first.
+    ///
+    /// # Errors
+    /// As [`ContentDb::open_read_only`], without `Absent` and `TooOld`.
+    pub fn open(data_dir: &Path) -> StoreResult<ContentDb> {
+        let existed = Self::existing(data_dir)?.is_some();
+        let path = data_dir.join(FILE_NAME);
+        let mut connection = connect(&path, Access::Write)?;
+        migrate(
+            &mut connection,
+            &path,
+            Access::Write,
+            schema::APPLICATION_ID,
+            schema::MIGRATIONS,
+        )?;
+        let database = ContentDb { connection, path };
+        if existed && database.state("closed")?.as_deref() != Some("1") {
+            check_structure(&database.connection, &database.path)?;
+        }
+        database.set_state("closed", "0")?;
+        Ok(database)
+    }
+
+    /// Checks the structure of the whole file; reads all of it.
+    pub fn check_structure(&self) -> StoreResult<()> {
+        check_structure(&self.connection, &self.path)
+    }
+
+    /// Returns the path of the database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn existing(data_dir: &Path) -> StoreResult<Option<PathBuf>> {
+        let path = data_dir.join(FILE_NAME);
+        let is_empty_file = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() == 0);
+        let was_used = data_dir.join(INDEX_FOLDER).is_dir();
+        match path.try_exists() {
+            // SQLite takes an empty file for a new database. After a crash before the very first commit it is one,
+            // but not where an index stands beside it.
+            Ok(true) if is_empty_file && was_used => Err(StoreError::Damaged {
+                path,
+                detail: "the file is empty".to_owned(),
+            }),
+            Ok(true) => Ok(Some(path)),
+            Ok(false) if was_used => Err(StoreError::Vanished { path }),
+            Ok(false) => Ok(None),
+            Err(error) => Err(StoreError::Denied {
+                path,
+                detail: error.to_string(),
+            }),
+        }
+    }
+
+    fn state(&self, key: &str) -> StoreResult<Option<String>> {
+        use rusqlite::OptionalExtension;
+        self.connection
+            .query_row("SELECT value FROM state WHERE key = ?1", [key], |row| {
+                row.get(0)
+            })
+            .optional()
+            .map_err(|error| self.explain(&error))
+    }
+
+    fn set_state(&self, key: &str, value: &str) -> StoreResult<()> {
+        self.connection
+            .execute(
+                "INSERT OR REPLACE INTO state (key, value) VALUES (?1, ?2)",
+                [key, value],
+            )
+            .map(drop)
+            .map_err(|error| self.explain(&error))
+    }
+
+    fn explain(&self, error: &rusqlite::Error) -> StoreError {
+        explain(&self.path, error)
+    }
+}
+
+fn encode_vector(vector: &[f32]) -> Vec<u8> {
+    vector
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
+}
+
+fn decode_vector(bytes: &[u8], into: &mut Vec<f32>) {
+    into.clear();
+    into.extend(
+        bytes
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])),
+    );
+}

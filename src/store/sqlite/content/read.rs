@@ -1,0 +1,342 @@
+//! What readers ask of the content database.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{ContentDb, decode_vector};
+use crate::store::{
+    ChunkId, ChunkRow, Collection, CollectionId, CollectionKind, Counts, Duplicate, FileFacts,
+    FileId, FileRow, ModelId, Op, OpKind, Source, SourceId, Store, StoreResult,
+};
+
+/// Columns of a [`ChunkRow`], in the order that [`chunk_row`] reads them.
+const CHUNK_COLUMNS: &str = "chunk.id, chunk.file_id, file.path, file.language, chunk.ordinal, chunk.start_line, \
+                             chunk.end_line, chunk.symbols, chunk.scope, chunk.embed_hash, chunk.text";
+
+fn chunk_row(row: &Row<'_>) -> rusqlite::Result<ChunkRow> {
+    Ok(ChunkRow {
+        id: ChunkId(row.get(0)?),
+        file: FileId(row.get(1)?),
+        path: row.get(2)?,
+        language: row.get(3)?,
+        ordinal: row.get(4)?,
+        start_line: row.get(5)?,
+        end_line: row.get(6)?,
+        symbols: json(row, 7)?,
+        scope: json(row, 8)?,
+        embed_hash: row.get(9)?,
+        text: row.get(10)?,
+    })
+}
+
+/// Reads a column that holds JSON. Broken JSON in our own column is damage, and is reported as such.
+fn json<T: serde::de::DeserializeOwned + Default>(
+    row: &Row<'_>,
+    column: usize,
+) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    if text == "[]" {
+        return Ok(T::default());
+    }
+    serde_json::from_str(text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(
+            column,
+            rusqlite::types::Type::Text,
+            Box::new(error),
+        )
+    })
+}
+
+impl ContentDb {
+    fn rows<T>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> StoreResult<Vec<T>> {
+        let run = || {
+            self.connection
+                .prepare_cached(sql)?
+                .query_map(params, read)?
+                .collect::<rusqlite::Result<_>>()
+        };
+        run().map_err(|error| self.explain(&error))
+    }
+
+    /// Hands rows to `each` as they come, until it returns false.
+    fn stream<T>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        each: &mut dyn FnMut(T) -> bool,
+    ) -> StoreResult<()> {
+        let run = || -> rusqlite::Result<()> {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let mut rows = statement.query(params)?;
+            while let Some(row) = rows.next()? {
+                if !each(read(row)?) {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        run().map_err(|error| self.explain(&error))
+    }
+
+    fn number(&self, sql: &str, params: impl rusqlite::Params) -> StoreResult<u64> {
+        let read = |row: &Row<'_>| row.get::<_, Option<i64>>(0);
+        let number = self
+            .connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_row(params, read).optional())
+            .map_err(|error| self.explain(&error))?;
+        Ok(number.flatten().unwrap_or(0).unsigned_abs())
+    }
+}
+
+impl Store for ContentDb {
+    fn collections(&self) -> StoreResult<Vec<Collection>> {
+        self.rows(
+            "SELECT id, name, generation FROM collection ORDER BY name",
+            [],
+            |row| {
+                Ok(Collection {
+                    id: CollectionId(row.get(0)?),
+                    name: row.get(1)?,
+                    kind: CollectionKind::Code,
+                    generation: row.get::<_, i64>(2)?.unsigned_abs(),
+                })
+            },
+        )
+    }
+
+    fn sources(&self, collection: CollectionId) -> StoreResult<Vec<Source>> {
+        let sql = "SELECT id, root, pipeline FROM source WHERE collection_id = ?1 ORDER BY id";
+        self.rows(sql, [collection.0], |row| {
+            Ok(Source {
+                id: SourceId(row.get(0)?),
+                collection,
+                root: row.get::<_, String>(1)?.into(),
+                pipeline: row.get(2)?,
+            })
+        })
+    }
+
+    fn files(&self, source: SourceId) -> StoreResult<Vec<FileRow>> {
+        let sql = "SELECT id, path, bytes, modified_ns, hash, skipped FROM file WHERE source_id = ?1 ORDER BY path";
+        self.rows(sql, [source.0], |row| {
+            Ok(FileRow {
+                id: FileId(row.get(0)?),
+                path: row.get(1)?,
+                bytes: row.get::<_, i64>(2)?.unsigned_abs(),
+                modified_ns: row.get(3)?,
+                hash: row.get(4)?,
+                skipped: row.get(5)?,
+            })
+        })
+    }
+
+    fn metadata(&self, collection: CollectionId) -> StoreResult<Vec<FileFacts>> {
+        let sql = "SELECT file.id, file.path, file.metadata FROM file JOIN source ON source.id = file.source_id \
+                   WHERE source.collection_id = ?1 AND file.metadata IS NOT NULL";
+        self.rows(sql, [collection.0], |row| {
+            Ok(FileFacts {
+                file: FileId(row.get(0)?),
+                path: row.get(1)?,
+                facts: json(row, 2)?,
+            })
+        })
+    }
+
+    fn skipped_files(&self, collection: CollectionId) -> StoreResult<u64> {
+        let sql = "SELECT count(*) FROM file JOIN source ON source.id = file.source_id \
+                   WHERE source.collection_id = ?1 AND file.skipped IS NOT NULL";
+        self.number(sql, [collection.0])
+    }
+
+    fn counts(&self, collection: CollectionId, model: Option<ModelId>) -> StoreResult<Counts> {
+        let files = "SELECT count(*) FROM file JOIN source ON source.id = file.source_id \
+                     WHERE source.collection_id = ?1 AND file.skipped IS NULL";
+        let chunks = "SELECT count(*) FROM chunk WHERE collection_id = ?1 AND canonical = 1";
+        let embedded = format!(
+            "{chunks} AND EXISTS (SELECT 1 FROM vector WHERE model_id = ?2 AND vector.embed_hash = chunk.embed_hash)"
+        );
+        Ok(Counts {
+            files: self.number(files, [collection.0])?,
+            skipped: self.skipped_files(collection)?,
+            chunks: self.number(chunks, [collection.0])?,
+            embedded: match model {
+                Some(model) => self.number(&embedded, [collection.0, model.0])?,
+                None => 0,
+            },
+        })
+    }
+
+    fn canonical_chunks(
+        &self,
+        collection: CollectionId,
+        with_text: bool,
+        each: &mut dyn FnMut(ChunkRow),
+    ) -> StoreResult<()> {
+        let columns = if with_text {
+            CHUNK_COLUMNS.to_owned()
+        } else {
+            CHUNK_COLUMNS.replace("chunk.text", "''")
+        };
+        let sql = format!(
+            "SELECT {columns} FROM chunk JOIN file ON file.id = chunk.file_id \
+             WHERE chunk.collection_id = ?1 AND chunk.canonical = 1 ORDER BY chunk.id"
+        );
+        self.stream(&sql, [collection.0], chunk_row, &mut |chunk| {
+            each(chunk);
+            true
+        })
+    }
+
+    fn duplicates(&self, collection: CollectionId) -> StoreResult<Vec<Duplicate>> {
+        let sql = "SELECT canon.id, chunk.id, chunk.file_id, file.path, file.language, chunk.start_line, chunk.end_line \
+                   FROM chunk JOIN file ON file.id = chunk.file_id \
+                   JOIN chunk AS canon ON canon.duplicate_key = chunk.duplicate_key \
+                        AND canon.collection_id = chunk.collection_id AND canon.canonical = 1 \
+                   WHERE chunk.collection_id = ?1 AND chunk.canonical = 0 ORDER BY file.path, chunk.ordinal";
+        self.rows(sql, [collection.0], |row| {
+            Ok(Duplicate {
+                canonical: ChunkId(row.get(0)?),
+                chunk: ChunkId(row.get(1)?),
+                file: FileId(row.get(2)?),
+                path: row.get(3)?,
+                language: row.get(4)?,
+                start_line: row.get(5)?,
+                end_line: row.get(6)?,
+            })
+        })
+    }
+
+    fn chunks(&self, ids: &[ChunkId]) -> StoreResult<Vec<ChunkRow>> {
+        let sql = format!(
+            "SELECT {CHUNK_COLUMNS} FROM chunk JOIN file ON file.id = chunk.file_id WHERE chunk.id = ?1"
+        );
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            found.extend(self.rows(&sql, [id.0], chunk_row)?);
+        }
+        Ok(found)
+    }
+
+    fn file_chunks(&self, file: FileId, from: u32, to: u32) -> StoreResult<Vec<ChunkRow>> {
+        let sql = format!(
+            "SELECT {CHUNK_COLUMNS} FROM chunk JOIN file ON file.id = chunk.file_id \
+             WHERE chunk.file_id = ?1 AND chunk.ordinal BETWEEN ?2 AND ?3 ORDER BY chunk.ordinal"
+        );
+        self.rows(&sql, params![file.0, from, to], chunk_row)
+    }
+
+    fn texts(
+        &self,
+        collection: CollectionId,
+        each: &mut dyn FnMut(ChunkRow) -> bool,
+    ) -> StoreResult<()> {
+        let sql = format!(
+            "SELECT {CHUNK_COLUMNS} FROM source JOIN file ON file.source_id = source.id \
+             JOIN chunk ON chunk.file_id = file.id \
+             WHERE source.collection_id = ?1 ORDER BY file.path, file.id, chunk.ordinal"
+        );
+        self.stream(&sql, [collection.0], chunk_row, each)
+    }
+
+    fn chunk_at(
+        &self,
+        collection: CollectionId,
+        path: &str,
+        line: u32,
+    ) -> StoreResult<Option<ChunkRow>> {
+        let sql = format!(
+            "SELECT {CHUNK_COLUMNS} FROM source JOIN file ON file.source_id = source.id \
+             JOIN chunk ON chunk.file_id = file.id \
+             WHERE source.collection_id = ?1 AND file.path = ?2 AND ?3 BETWEEN chunk.start_line AND chunk.end_line \
+             ORDER BY chunk.ordinal DESC LIMIT 1"
+        );
+        Ok(self
+            .rows(&sql, params![collection.0, path, line], chunk_row)?
+            .pop())
+    }
+
+    fn model(&self, fingerprint: &str) -> StoreResult<Option<ModelId>> {
+        let sql = "SELECT id FROM model WHERE fingerprint = ?1";
+        Ok(self
+            .rows(sql, [fingerprint], |row| row.get(0).map(ModelId))?
+            .pop())
+    }
+
+    fn vectors(
+        &self,
+        collection: CollectionId,
+        model: ModelId,
+        each: &mut dyn FnMut(ChunkId, &[f32]),
+    ) -> StoreResult<()> {
+        let sql = "SELECT chunk.id, vector.data FROM chunk \
+                   JOIN vector ON vector.model_id = ?2 AND vector.embed_hash = chunk.embed_hash \
+                   WHERE chunk.collection_id = ?1 AND chunk.canonical = 1 ORDER BY chunk.id";
+        let mut values = Vec::new();
+        let read = |row: &Row<'_>| {
+            decode_vector(row.get_ref(1)?.as_blob()?, &mut values);
+            each(ChunkId(row.get(0)?), &values);
+            Ok(())
+        };
+        self.stream(sql, [collection.0, model.0], read, &mut |()| true)
+    }
+
+    fn pending_vectors(
+        &self,
+        collection: CollectionId,
+        model: ModelId,
+        after: ChunkId,
+        limit: usize,
+    ) -> StoreResult<Vec<ChunkRow>> {
+        let sql = format!(
+            "SELECT {CHUNK_COLUMNS} FROM chunk JOIN file ON file.id = chunk.file_id \
+             WHERE chunk.collection_id = ?1 AND chunk.canonical = 1 AND chunk.id > ?3 \
+               AND NOT EXISTS (SELECT 1 FROM vector WHERE model_id = ?2 AND vector.embed_hash = chunk.embed_hash) \
+             ORDER BY chunk.id LIMIT ?4"
+        );
+        let mut rows = self.rows(
+            &sql,
+            params![collection.0, model.0, after.0, limit],
+            chunk_row,
+        )?;
+        let mut seen = std::collections::HashSet::new();
+        rows.retain(|row| seen.insert(row.embed_hash));
+        Ok(rows)
+    }
+
+    fn ops_after(
+        &self,
+        collection: CollectionId,
+        after: u64,
+        limit: usize,
+    ) -> StoreResult<Vec<Op>> {
+        let sql = "SELECT seq, chunk_id, op FROM oplog WHERE collection_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+        self.rows(sql, params![collection.0, after, limit], |row| {
+            Ok(Op {
+                seq: row.get::<_, i64>(0)?.unsigned_abs(),
+                chunk: ChunkId(row.get(1)?),
+                kind: if row.get::<_, i64>(2)? == 1 {
+                    OpKind::Put
+                } else {
+                    OpKind::Delete
+                },
+            })
+        })
+    }
+
+    fn last_seq(&self) -> StoreResult<u64> {
+        self.number("SELECT seq FROM sqlite_sequence WHERE name = 'oplog'", [])
+    }
+
+    fn trimmed_seq(&self, collection: CollectionId) -> StoreResult<u64> {
+        self.number(
+            "SELECT trimmed FROM collection WHERE id = ?1",
+            [collection.0],
+        )
+    }
+}

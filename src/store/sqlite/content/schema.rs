@@ -1,0 +1,90 @@
+//! The schema of `content.db`, as the steps that lead to it. A released step is never edited: a change is a new step.
+
+use crate::store::sqlite::Migration;
+
+/// `emb` and the number of the database: tells our file from any other SQLite database.
+pub(super) const APPLICATION_ID: i32 = 0x656d_6201;
+
+/// The steps; the schema's version is their number.
+pub(super) const MIGRATIONS: &[Migration] = &[V1];
+
+const V1: Migration = "
+CREATE TABLE collection (
+    id         INTEGER PRIMARY KEY,
+    name       TEXT    NOT NULL UNIQUE,
+    kind       TEXT    NOT NULL CHECK (kind IN ('code')),
+    generation INTEGER NOT NULL DEFAULT 0,
+    -- The last row of the oplog that was trimmed: an index behind it must be rebuilt.
+    trimmed    INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE source (
+    id            INTEGER PRIMARY KEY,
+    collection_id INTEGER NOT NULL REFERENCES collection (id) ON DELETE CASCADE,
+    root          TEXT    NOT NULL,
+    pipeline      INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (collection_id, root)
+) STRICT;
+
+CREATE TABLE file (
+    id          INTEGER PRIMARY KEY,
+    source_id   INTEGER NOT NULL REFERENCES source (id) ON DELETE CASCADE,
+    path        TEXT    NOT NULL,
+    bytes       INTEGER NOT NULL,
+    modified_ns INTEGER NOT NULL,
+    hash        BLOB,
+    language    TEXT,
+    metadata    TEXT,
+    skipped     TEXT,
+    UNIQUE (source_id, path)
+) STRICT;
+
+CREATE TABLE chunk (
+    -- AUTOINCREMENT: an id is never used twice, so a stale index entry never points to another text.
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection_id INTEGER NOT NULL REFERENCES collection (id) ON DELETE CASCADE,
+    file_id       INTEGER NOT NULL REFERENCES file (id) ON DELETE CASCADE,
+    ordinal       INTEGER NOT NULL,
+    start_line    INTEGER NOT NULL,
+    end_line      INTEGER NOT NULL,
+    canonical     INTEGER NOT NULL,
+    embed_hash    BLOB    NOT NULL,
+    duplicate_key BLOB,
+    symbols       TEXT    NOT NULL,
+    scope         TEXT    NOT NULL,
+    text          TEXT    NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX chunk_file ON chunk (file_id, ordinal);
+CREATE INDEX chunk_duplicate ON chunk (duplicate_key, collection_id) WHERE duplicate_key IS NOT NULL;
+CREATE INDEX chunk_canonical ON chunk (collection_id, canonical, id, embed_hash);
+CREATE INDEX chunk_embed ON chunk (embed_hash);
+
+CREATE TABLE model (
+    id          INTEGER PRIMARY KEY,
+    fingerprint TEXT    NOT NULL UNIQUE,
+    name        TEXT    NOT NULL,
+    dimensions  INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE vector (
+    id         INTEGER PRIMARY KEY,
+    model_id   INTEGER NOT NULL REFERENCES model (id) ON DELETE CASCADE,
+    embed_hash BLOB    NOT NULL,
+    data       BLOB    NOT NULL,
+    UNIQUE (model_id, embed_hash)
+) STRICT;
+
+CREATE TABLE oplog (
+    seq           INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection_id INTEGER NOT NULL,
+    chunk_id      INTEGER NOT NULL,
+    -- 0 delete, 1 put
+    op            INTEGER NOT NULL CHECK (op IN (0, 1))
+) STRICT;
+CREATE INDEX oplog_collection ON oplog (collection_id, seq);
+
+CREATE TABLE state (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+";

@@ -1,0 +1,324 @@
+//! What the one writer does to the content database.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Transaction, params};
+
+use super::{ContentDb, encode_vector};
+use crate::store::{
+    Collection, CollectionId, CollectionKind, DuplicateKey, EmbedHash, FileChange, FileId, ModelId,
+    NewChunk, NewFile, Source, SourceId, StoreResult, StoreWriter,
+};
+
+/// Where a chunk comes from.
+#[derive(Clone, Copy)]
+struct Owner {
+    collection: CollectionId,
+    source: SourceId,
+}
+
+impl ContentDb {
+    fn write<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> StoreResult<T> {
+        let path = self.path.clone();
+        let run = || {
+            let transaction = self
+                .connection
+                .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            let value = work(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        };
+        run().map_err(|error| super::explain(&path, &error))
+    }
+}
+
+impl StoreWriter for ContentDb {
+    fn put_collection(&mut self, name: &str, kind: CollectionKind) -> StoreResult<Collection> {
+        let CollectionKind::Code = kind;
+        self.write(|tx| {
+            tx.execute(
+                "INSERT OR IGNORE INTO collection (name, kind) VALUES (?1, 'code')",
+                [name],
+            )?;
+            tx.query_row(
+                "SELECT id, generation FROM collection WHERE name = ?1",
+                [name],
+                |row| {
+                    Ok(Collection {
+                        id: CollectionId(row.get(0)?),
+                        name: name.to_owned(),
+                        kind,
+                        generation: row.get::<_, i64>(1)?.unsigned_abs(),
+                    })
+                },
+            )
+        })
+    }
+
+    fn put_source(&mut self, collection: CollectionId, root: &str) -> StoreResult<Source> {
+        self.write(|tx| {
+            let insert = "INSERT OR IGNORE INTO source (collection_id, root) VALUES (?1, ?2)";
+            tx.execute(insert, params![collection.0, root])?;
+            let select = "SELECT id, pipeline FROM source WHERE collection_id = ?1 AND root = ?2";
+            tx.query_row(select, params![collection.0, root], |row| {
+                Ok(Source {
+                    id: SourceId(row.get(0)?),
+                    collection,
+                    root: root.into(),
+                    pipeline: row.get(1)?,
+                })
+            })
+        })
+    }
+
+    fn set_pipeline(&mut self, source: SourceId, pipeline: u32) -> StoreResult<()> {
+        self.write(|tx| {
+            tx.execute(
+                "UPDATE source SET pipeline = ?2 WHERE id = ?1",
+                params![source.0, pipeline],
+            )
+            .map(drop)
+        })
+    }
+
+    fn apply(&mut self, source: &Source, changes: &[FileChange]) -> StoreResult<()> {
+        let owner = Owner {
+            collection: source.collection,
+            source: source.id,
+        };
+        self.write(|tx| {
+            let mut touched_keys = BTreeSet::new();
+            let before = changes_of_index(tx)?;
+            for change in changes {
+                match change {
+                    FileChange::Put(file) => put_file(tx, owner, file, &mut touched_keys)?,
+                    FileChange::Touch { id, modified_ns } => {
+                        tx.prepare_cached("UPDATE file SET modified_ns = ?2 WHERE id = ?1")?
+                            .execute(params![id.0, modified_ns])?;
+                    }
+                    FileChange::Skip { path, bytes, modified_ns, reason } => {
+                        let id = upsert_file(tx, owner.source, path, *bytes, *modified_ns)?;
+                        delete_chunks(tx, owner, id, &mut touched_keys)?;
+                        tx.prepare_cached(
+                            "UPDATE file SET hash = NULL, language = NULL, metadata = NULL, skipped = ?2 WHERE id = ?1",
+                        )?
+                        .execute(params![id.0, reason])?;
+                    }
+                    FileChange::Remove { id } => {
+                        delete_chunks(tx, owner, *id, &mut touched_keys)?;
+                        tx.prepare_cached("DELETE FROM file WHERE id = ?1")?.execute([id.0])?;
+                    }
+                }
+            }
+            for key in touched_keys {
+                elect_canonical(tx, owner.collection, key)?;
+            }
+            if changes_of_index(tx)? != before {
+                let bump = "UPDATE collection SET generation = generation + 1 WHERE id = ?1";
+                tx.execute(bump, [owner.collection.0])?;
+            }
+            Ok(())
+        })
+    }
+
+    fn put_model(
+        &mut self,
+        fingerprint: &str,
+        name: &str,
+        dimensions: usize,
+    ) -> StoreResult<ModelId> {
+        self.write(|tx| {
+            let insert =
+                "INSERT OR IGNORE INTO model (fingerprint, name, dimensions) VALUES (?1, ?2, ?3)";
+            tx.execute(insert, params![fingerprint, name, dimensions])?;
+            tx.query_row(
+                "SELECT id FROM model WHERE fingerprint = ?1",
+                [fingerprint],
+                |row| row.get(0).map(ModelId),
+            )
+        })
+    }
+
+    fn put_vectors(
+        &mut self,
+        model: ModelId,
+        vectors: &[(EmbedHash, Vec<f32>)],
+    ) -> StoreResult<()> {
+        self.write(|tx| {
+            let mut insert = tx.prepare_cached(
+                "INSERT OR IGNORE INTO vector (model_id, embed_hash, data) VALUES (?1, ?2, ?3)",
+            )?;
+            for (hash, vector) in vectors {
+                insert.execute(params![model.0, hash, encode_vector(vector)])?;
+            }
+            Ok(())
+        })
+    }
+
+    fn trim_ops(&mut self, collection: CollectionId, seq: u64) -> StoreResult<()> {
+        self.write(|tx| {
+            let seq = seq as i64;
+            tx.execute(
+                "DELETE FROM oplog WHERE collection_id = ?1 AND seq <= ?2",
+                [collection.0, seq],
+            )?;
+            tx.execute(
+                "UPDATE collection SET trimmed = max(trimmed, ?2) WHERE id = ?1",
+                [collection.0, seq],
+            )?;
+            Ok(())
+        })
+    }
+
+    fn collect_vectors(&mut self) -> StoreResult<u64> {
+        self.write(|tx| {
+            let delete = "DELETE FROM vector WHERE NOT EXISTS \
+                          (SELECT 1 FROM chunk WHERE chunk.embed_hash = vector.embed_hash)";
+            tx.execute(delete, []).map(|count| count as u64)
+        })
+    }
+
+    fn close(self: Box<Self>) -> StoreResult<()> {
+        self.set_state("closed", "1")?;
+        let path = self.path.clone();
+        self.connection
+            .close()
+            .map_err(|(_, error)| super::explain(&path, &error))
+    }
+}
+
+/// Returns a number that changes with each row written to the log.
+fn changes_of_index(tx: &Transaction<'_>) -> rusqlite::Result<Option<i64>> {
+    tx.query_row("SELECT max(seq) FROM oplog", [], |row| row.get(0))
+}
+
+fn upsert_file(
+    tx: &Transaction<'_>,
+    source: SourceId,
+    path: &str,
+    bytes: u64,
+    modified_ns: i64,
+) -> rusqlite::Result<FileId> {
+    let sql = "INSERT INTO file (source_id, path, bytes, modified_ns) VALUES (?1, ?2, ?3, ?4) \
+               ON CONFLICT (source_id, path) DO UPDATE SET bytes = ?3, modified_ns = ?4 RETURNING id";
+    tx.prepare_cached(sql)?
+        .query_row(params![source.0, path, bytes as i64, modified_ns], |row| {
+            row.get(0).map(FileId)
+        })
+}
+
+fn put_file(
+    tx: &Transaction<'_>,
+    owner: Owner,
+    file: &NewFile,
+    touched_keys: &mut BTreeSet<DuplicateKey>,
+) -> rusqlite::Result<()> {
+    let id = upsert_file(tx, owner.source, &file.path, file.bytes, file.modified_ns)?;
+    delete_chunks(tx, owner, id, touched_keys)?;
+    let metadata = (!file.metadata.is_empty()).then(|| to_json(&file.metadata));
+    let update =
+        "UPDATE file SET hash = ?2, language = ?3, metadata = ?4, skipped = NULL WHERE id = ?1";
+    tx.prepare_cached(update)?
+        .execute(params![id.0, file.hash, file.language, metadata])?;
+    for (ordinal, chunk) in file.chunks.iter().enumerate() {
+        insert_chunk(tx, owner, id, ordinal, chunk)?;
+        touched_keys.extend(chunk.duplicate_key);
+    }
+    Ok(())
+}
+
+fn insert_chunk(
+    tx: &Transaction<'_>,
+    owner: Owner,
+    file: FileId,
+    ordinal: usize,
+    chunk: &NewChunk,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO chunk (collection_id, file_id, ordinal, start_line, end_line, canonical, embed_hash, \
+               duplicate_key, symbols, scope, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    // A chunk with a key is not canonical until the election at the end of the transaction.
+    let is_canonical = chunk.duplicate_key.is_none();
+    tx.prepare_cached(sql)?.execute(params![
+        owner.collection.0,
+        file.0,
+        ordinal,
+        chunk.start_line,
+        chunk.end_line,
+        is_canonical,
+        chunk.embed_hash,
+        chunk.duplicate_key,
+        to_json(&chunk.symbols),
+        to_json(&chunk.scope),
+        chunk.text,
+    ])?;
+    if is_canonical {
+        log(tx, owner.collection, tx.last_insert_rowid(), true)?;
+    }
+    Ok(())
+}
+
+fn delete_chunks(
+    tx: &Transaction<'_>,
+    owner: Owner,
+    file: FileId,
+    touched_keys: &mut BTreeSet<DuplicateKey>,
+) -> rusqlite::Result<()> {
+    let mut select =
+        tx.prepare_cached("SELECT id, canonical, duplicate_key FROM chunk WHERE file_id = ?1")?;
+    let mut rows = select.query([file.0])?;
+    while let Some(row) = rows.next()? {
+        let id: i64 = row.get(0)?;
+        if row.get(1)? {
+            log(tx, owner.collection, id, false)?;
+        }
+        touched_keys.extend(row.get::<_, Option<DuplicateKey>>(2)?);
+    }
+    tx.prepare_cached("DELETE FROM chunk WHERE file_id = ?1")?
+        .execute([file.0])
+        .map(drop)
+}
+
+/// Makes the chunk of the shallowest, then shortest, then first path the one that is indexed for its text.
+fn elect_canonical(
+    tx: &Transaction<'_>,
+    collection: CollectionId,
+    key: DuplicateKey,
+) -> rusqlite::Result<()> {
+    let sql = "SELECT chunk.id, chunk.canonical FROM chunk JOIN file ON file.id = chunk.file_id \
+               WHERE chunk.duplicate_key = ?1 AND chunk.collection_id = ?2 \
+               ORDER BY length(file.path) - length(replace(file.path, '/', '')), length(file.path), file.path, \
+                        file.id, chunk.ordinal";
+    let mut select = tx.prepare_cached(sql)?;
+    let rows: Vec<(i64, bool)> = select
+        .query_map(params![key, collection.0], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    let mut update = tx.prepare_cached("UPDATE chunk SET canonical = ?2 WHERE id = ?1")?;
+    for (rank, (id, was_canonical)) in rows.into_iter().enumerate() {
+        let is_canonical = rank == 0;
+        if is_canonical != was_canonical {
+            update.execute(params![id, is_canonical])?;
+            log(tx, collection, id, is_canonical)?;
+        }
+    }
+    Ok(())
+}
+
+fn log(
+    tx: &Transaction<'_>,
+    collection: CollectionId,
+    chunk: i64,
+    is_put: bool,
+) -> rusqlite::Result<()> {
+    tx.prepare_cached("INSERT INTO oplog (collection_id, chunk_id, op) VALUES (?1, ?2, ?3)")?
+        .execute(params![collection.0, chunk, is_put])
+        .map(drop)
+}
+
+fn to_json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("strings and numbers always serialise")
+}
