@@ -12,26 +12,26 @@ fn index(app: &App) -> serde_json::Value {
     app.json(&["index", root(app).to_str().unwrap()])
 }
 
-/// Files of a language each, big enough for several chunks.
+/// Source files of several chunks each, with words of their own.
 fn modules(count: usize) -> Vec<(String, String)> {
+    const THINGS: [&str; 11] = [
+        "invoice", "parcel", "ticket", "sensor", "harbour", "violin", "glacier", "lantern", "orchard", "compass", "anvil",
+    ];
+    const DEEDS: [&str; 7] = ["validate", "archive", "merge", "publish", "measure", "repair", "translate"];
     let functions = |module: usize| {
-        (0..6).map(move |function| {
+        let thing = THINGS[module % THINGS.len()];
+        let other = THINGS[(module / THINGS.len() + module * 3 + 1) % THINGS.len()];
+        (0..6).map(move |number| {
+            let deed = DEEDS[(module + number) % DEEDS.len()];
             format!(
-                "/// Handles case {function} of module {module}: reads the record and checks it.\n\
-                 pub fn handle_{module}_{function}(record: &str) -> Option<usize> {{\n    \
-                 let position_{function} = record.find(\"key{module}\")?;\n    \
-                 let value = record[position_{function}..].len() * {module};\n    Some(value)\n}}\n\n"
+                "/// Can {deed} the {thing} of case {number} in module {module} and looks at its {other}.\n\
+                 pub fn handle_{module}_{number}({thing}: &str) -> Option<usize> {{\n    \
+                 let {other}_position = {thing}.find(\"{deed}{module}\")?;\n    \
+                 let value = {thing}[{other}_position..].len() * {module};\n    Some(value)\n}}\n\n"
             )
         })
     };
-    (0..count)
-        .map(|module| {
-            (
-                format!("m{}/file{module}.rs", module % 7),
-                functions(module).collect(),
-            )
-        })
-        .collect()
+    (0..count).map(|module| (format!("m{}/file{module}.rs", module % 7), functions(module).collect())).collect()
 }
 
 fn write_modules(app: &App, count: usize) {
@@ -43,7 +43,7 @@ fn write_modules(app: &App, count: usize) {
 /// Every question of a fixed set with its answer, and the counts of the collection.
 fn answers(app: &App) -> Vec<serde_json::Value> {
     let mut answers: Vec<serde_json::Value> =
-        ["handle_3_2", "checks the record of module 5", "position_4"]
+        ["handle_3_2", "where is the harbour archived", "violin_position"]
             .iter()
             .map(|query| {
                 let mut answer = app.json(&["search", query]);

@@ -55,7 +55,7 @@ pub(super) fn search(
     // Each collection's hits are in order and the sort is stable, so equal scores keep the order of collections.
     hits.sort_by(|(_, a), (_, b)| b.score.total_cmp(&a.score));
     hits.truncate(request.limit);
-    let words: Vec<String> = query.words.clone();
+    let words = shown_words(&query);
     let mut answer = Vec::with_capacity(hits.len());
     for (collection, hit) in hits {
         let found = Found {
@@ -69,6 +69,14 @@ pub(super) fn search(
         hits: answer,
         meta: reader.meta(started, served_by, collections)?,
     })
+}
+
+/// Returns what a snippet should show: the identifiers as they are spelled, and the stems of the words. Single letters
+/// and digits are in every line.
+fn shown_words(query: &ParsedQuery) -> Vec<String> {
+    let names = query.identifiers.iter().map(|identifier| identifier.name.to_lowercase());
+    let words = query.words.iter().filter(|word| word.chars().nth(1).is_some()).cloned();
+    names.chain(words).collect()
 }
 
 /// Searches one collection, its vectors scanned on all threads where there are many.

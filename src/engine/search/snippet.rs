@@ -20,9 +20,11 @@ const LINE_CHARS_MAX: usize = 240;
 pub fn snippet(text: &str, start_line: u32, words: &[String], lines_max: usize) -> Snippet {
     let lines: Vec<&str> = text.lines().collect();
     let held: Vec<Vec<usize>> = lines.iter().map(|line| words_in(line, words)).collect();
-    let starts = 0..=lines.len().saturating_sub(lines_max);
+    // Without lines to show, the place is that of the best single line.
+    let size = lines_max.max(1);
+    let starts = 0..=lines.len().saturating_sub(size);
     let best = starts.max_by_key(|&start| {
-        let window = &held[start..lines.len().min(start + lines_max)];
+        let window = &held[start..lines.len().min(start + size)];
         let distinct: std::collections::BTreeSet<_> = window.iter().flatten().collect();
         let starts_with_a_hit = window.first().is_some_and(|line| !line.is_empty());
         let starts_with_text = lines.get(start).is_some_and(|line| !line.trim().is_empty());
