@@ -1,0 +1,131 @@
+//! The ranking rules for code: small named rules, their weights in one table.
+//!
+//! A rule that adds looks at the query, the catalogue and the fused scores, and boosts chunks in units of the best
+//! score; a rule that multiplies lowers what is rarely wanted. What each did to a hit is in its explanation. The weights
+//! come from twelve development repositories, left out one at a time; they sit on a plateau, so that a rule is there
+//! matters and its exact weight hardly does.
+
+mod definition;
+mod file_evidence;
+mod name_cover;
+mod path_words;
+
+use std::sync::Arc;
+
+pub(crate) use definition::{defining_chunks, strength as definition_strength};
+
+use crate::{
+    allowed::Allowed,
+    catalogue::{Catalogue, Slot},
+    lexical::TermScores,
+    query::ParsedQuery,
+};
+
+/// What a rule looks at.
+pub(crate) struct Context<'a> {
+    pub(crate) catalogue: &'a Catalogue,
+    pub(crate) query: &'a ParsedQuery,
+    /// Whether the whole query is one identifier.
+    pub(crate) is_symbol: bool,
+    /// The scores of the query's terms, in their order.
+    pub(crate) terms: &'a [Arc<TermScores>],
+    pub(crate) allowed: Option<&'a Allowed>,
+    /// The hundred best chunks by fused score, best first.
+    pub(crate) best: &'a [(Slot, f32)],
+    /// The scores so far.
+    pub(crate) scores: &'a [f32],
+}
+
+impl Context<'_> {
+    fn is_allowed(&self, slot: Slot) -> bool {
+        self.allowed.is_none_or(|allowed| allowed.contains(slot))
+    }
+}
+
+/// How far a rule applies to a chunk; 1 is fully for most rules.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Boost {
+    pub(crate) slot: Slot,
+    pub(crate) value: f32,
+}
+
+/// A rule that adds to scores, in units of the best score.
+pub(crate) struct BoostRule {
+    /// Its name in explanations.
+    pub(crate) name: &'static str,
+    /// Its weight when the query is one identifier.
+    symbol_weight: f32,
+    /// Its weight when the query is prose.
+    prose_weight: f32,
+    /// The chunks it boosts, each once.
+    pub(crate) boosts: fn(&Context<'_>) -> Vec<Boost>,
+    /// Why it boosts a chunk, in a few words.
+    pub(crate) detail: fn(&Context<'_>, Slot) -> String,
+}
+
+impl BoostRule {
+    pub(crate) fn weight(&self, is_symbol: bool) -> f32 {
+        if is_symbol { self.symbol_weight } else { self.prose_weight }
+    }
+}
+
+/// Lifts the best chunk of a file that has many good ones. It comes first: the best score after it is the unit of the
+/// others.
+pub(crate) const FILE_EVIDENCE: BoostRule = BoostRule {
+    name: "file_evidence",
+    symbol_weight: 0.5,
+    prose_weight: 0.5,
+    boosts: file_evidence::boosts,
+    detail: file_evidence::detail,
+};
+
+/// The other rules that add, in the order they are applied.
+pub(crate) const BOOSTS: [BoostRule; 3] = [
+    // Words of the query in the file's stem and folders.
+    BoostRule {
+        name: "path_words",
+        symbol_weight: 1.5,
+        prose_weight: 1.5,
+        boosts: path_words::boosts,
+        detail: path_words::detail,
+    },
+    // Definitions of the identifiers that the query names, wherever they are.
+    BoostRule {
+        name: "definition",
+        symbol_weight: 2.0,
+        prose_weight: 0.5,
+        boosts: definition::boosts,
+        detail: definition::detail,
+    },
+    // Definitions whose names are made of words of the question.
+    BoostRule {
+        name: "name_cover",
+        symbol_weight: 0.0,
+        prose_weight: 0.25,
+        boosts: name_cover::boosts,
+        detail: name_cover::detail,
+    },
+];
+
+/// What each further chunk of a file counts beside the one before it: a second piece of a file tells less than a first
+/// piece of another.
+pub(crate) const SATURATION: f32 = 0.5;
+
+/// The name of the saturation rule in explanations.
+pub(crate) const SATURATION_NAME: &str = "saturation";
+
+/// The name in explanations of the guarantee that an identifier's definition is among the first hits.
+pub(crate) const GUARANTEE_NAME: &str = "definition_guarantee";
+
+/// Among how many first hits a definition of an identifier that is asked for always is.
+pub(crate) const GUARANTEED_WITHIN: usize = 10;
+
+/// Keeps the strongest boost of each chunk.
+fn strongest(mut boosts: Vec<Boost>) -> Vec<Boost> {
+    boosts.sort_unstable_by(|a, b| a.slot.cmp(&b.slot).then(b.value.total_cmp(&a.value)));
+    boosts.dedup_by_key(|boost| boost.slot);
+    boosts
+}
+
+#[cfg(test)]
+mod tests;
