@@ -9,9 +9,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::engine::models::PullError;
-use crate::store::StoreError;
-
 /// How loud an error is in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogLevel {
@@ -165,9 +162,17 @@ pub enum Error {
         /// The process id in the lock file, where it could be read.
         pid: Option<u32>,
     },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    /// An error of a layer above this one, which said itself what it means: see the `From` implementations beside
+    /// those errors.
+    #[error("{message}")]
+    Reported {
+        /// What it means.
+        code: ErrorCode,
+        /// The cause, in one line.
+        message: String,
+        /// What to do about it.
+        remedy: Option<String>,
+    },
     /// The lexical index or the ranking failed.
     #[error(transparent)]
     Index(#[from] embedder_index::Error),
@@ -179,9 +184,6 @@ pub enum Error {
         /// Why.
         source: embedder_inference::ModelError,
     },
-    /// A model could not be fetched.
-    #[error(transparent)]
-    Pull(#[from] PullError),
     /// Ctrl-C or SIGTERM.
     #[error("interrupted; what was done is kept")]
     Interrupted,
@@ -222,10 +224,9 @@ impl Error {
             Error::Query { .. } => ErrorCode::InvalidQuery,
             Error::Io { source, .. } => code_of_io(source),
             Error::Locked { .. } => ErrorCode::Locked,
-            Error::Store(error) => error.code(),
+            Error::Reported { code, .. } => *code,
             Error::Index(error) => code_of_index(error),
             Error::Model { .. } => ErrorCode::ModelInvalid,
-            Error::Pull(error) => code_of_pull(error),
             Error::Interrupted => ErrorCode::Interrupted,
             Error::Unhealthy(_) => ErrorCode::Unhealthy,
             Error::Internal(_) => ErrorCode::Internal,
@@ -262,13 +263,11 @@ impl Error {
             Error::Locked { .. } => {
                 Some("wait for it to end; searching does not need the lock".to_owned())
             }
-            Error::Store(error) => error.remedy(),
+            Error::Reported { remedy, .. } => remedy.clone(),
             Error::Index(_) => {
                 Some("run `embedder index` again: the index is rebuilt from the store".to_owned())
             }
             Error::Model { .. } => Some("run `embedder models pull NAME --force`".to_owned()),
-            // Its messages carry their remedies.
-            Error::Pull(_) => None,
             Error::Interrupted => Some("run the same command again to go on".to_owned()),
             Error::Unhealthy(_) => None,
             Error::Internal(_) => Some("this is a defect: please report it".to_owned()),
@@ -307,19 +306,6 @@ fn code_of_index(error: &embedder_index::Error) -> ErrorCode {
         embedder_index::Error::Io(error) => code_of_io(error),
         embedder_index::Error::Locked => ErrorCode::Locked,
         _ => ErrorCode::Io,
-    }
-}
-
-fn code_of_pull(error: &PullError) -> ErrorCode {
-    match error {
-        PullError::Name(_) => ErrorCode::Usage,
-        PullError::NoModel { .. } | PullError::NotInstalled { .. } => ErrorCode::ModelUnavailable,
-        PullError::Interrupted => ErrorCode::Interrupted,
-        PullError::DiskFull { .. } => ErrorCode::DiskFull,
-        PullError::Denied { .. } => ErrorCode::PermissionDenied,
-        PullError::Io { .. } => ErrorCode::Io,
-        PullError::Busy { .. } => ErrorCode::Locked,
-        PullError::Occupied { .. } | PullError::Damaged { .. } => ErrorCode::ModelInvalid,
     }
 }
 

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use embedder_index::{ChunkRecord, Definition};
 
-use crate::error::ErrorCode;
+use crate::error::{Error, ErrorCode};
 
 pub mod data_dir;
 pub mod sqlite;
@@ -397,6 +397,16 @@ impl StoreError {
             }
             StoreError::Failed { .. } => return None,
         })
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Error {
+        Error::Reported {
+            code: error.code(),
+            message: error.to_string(),
+            remedy: error.remedy(),
+        }
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
 fn get_model(context: &Context) -> Result<()> {
     match models::pull(context, &context.config.model, None, false) {
         Ok(_) => Ok(()),
-        Err(Error::Pull(crate::engine::models::PullError::Interrupted)) => Err(Error::Interrupted),
+        Err(Error::Interrupted) => Err(Error::Interrupted),
         Err(error) => {
             eprintln!("warning: {error}");
             Ok(())

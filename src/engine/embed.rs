@@ -19,7 +19,7 @@ impl Embedder {
     /// Loads the model that the settings name.
     ///
     /// # Errors
-    /// [`Error::Pull`] when it is not installed; [`Error::Model`] when its folder cannot be used.
+    /// [`PullError::NotInstalled`] when it is not installed; [`Error::Model`] when its folder cannot be used.
     pub fn load(config: &Config) -> Result<Embedder> {
         let dir = Self::folder(config)?;
         let encoder = Encoder::load(&ModelFolder::at(&dir), Level::best()).map_err(|source| {
@@ -37,7 +37,7 @@ impl Embedder {
     /// Returns the folder of the model that the settings name.
     ///
     /// # Errors
-    /// [`Error::Pull`] when there is none.
+    /// [`PullError::NotInstalled`] when there is none.
     pub fn folder(config: &Config) -> Result<PathBuf> {
         let as_path = Path::new(&config.model);
         if as_path.is_absolute() || config.model.starts_with('.') {

@@ -15,9 +15,18 @@ fn index(app: &App) -> serde_json::Value {
 /// Source files of several chunks each, with words of their own.
 fn modules(count: usize) -> Vec<(String, String)> {
     const THINGS: [&str; 11] = [
-        "invoice", "parcel", "ticket", "sensor", "harbour", "violin", "glacier", "lantern", "orchard", "compass", "anvil",
+        "invoice", "parcel", "ticket", "sensor", "harbour", "violin", "glacier", "lantern",
+        "orchard", "compass", "anvil",
     ];
-    const DEEDS: [&str; 7] = ["validate", "archive", "merge", "publish", "measure", "repair", "translate"];
+    const DEEDS: [&str; 7] = [
+        "validate",
+        "archive",
+        "merge",
+        "publish",
+        "measure",
+        "repair",
+        "translate",
+    ];
     let functions = |module: usize| {
         let thing = THINGS[module % THINGS.len()];
         let other = THINGS[(module / THINGS.len() + module * 3 + 1) % THINGS.len()];
@@ -31,7 +40,14 @@ fn modules(count: usize) -> Vec<(String, String)> {
             )
         })
     };
-    (0..count).map(|module| (format!("m{}/file{module}.rs", module % 7), functions(module).collect())).collect()
+    (0..count)
+        .map(|module| {
+            (
+                format!("m{}/file{module}.rs", module % 7),
+                functions(module).collect(),
+            )
+        })
+        .collect()
 }
 
 fn write_modules(app: &App, count: usize) {
@@ -42,16 +58,19 @@ fn write_modules(app: &App, count: usize) {
 
 /// Every question of a fixed set with its answer, and the counts of the collection.
 fn answers(app: &App) -> Vec<serde_json::Value> {
-    let mut answers: Vec<serde_json::Value> =
-        ["handle_3_2", "where is the harbour archived", "violin_position"]
-            .iter()
-            .map(|query| {
-                let mut answer = app.json(&["search", query]);
-                let hits = answer["hits"].as_array_mut().unwrap();
-                hits.iter_mut().for_each(|hit| hit["id"] = 0.into());
-                answer["hits"].take()
-            })
-            .collect();
+    let mut answers: Vec<serde_json::Value> = [
+        "handle_3_2",
+        "where is the harbour archived",
+        "violin_position",
+    ]
+    .iter()
+    .map(|query| {
+        let mut answer = app.json(&["search", query]);
+        let hits = answer["hits"].as_array_mut().unwrap();
+        hits.iter_mut().for_each(|hit| hit["id"] = 0.into());
+        answer["hits"].take()
+    })
+    .collect();
     answers.push(app.json(&["status"])["collections"][0]["counts"].clone());
     answers
 }

@@ -11,3 +11,4 @@ mod ingest;
 mod models;
 mod search;
 mod support;
+mod tidy;

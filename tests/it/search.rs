@@ -67,10 +67,7 @@ fn hybrid_and_vector_search_find_by_meaning() {
     assert_eq!(answer["meta"]["served_by"], "hybrid");
     assert_eq!(answer["meta"]["degraded"], false);
     assert_eq!(answer["meta"]["embedded_fraction"], 1.0);
-    assert!(
-        places(&answer)[0].starts_with("web/cart.ts:"),
-        "{answer}"
-    );
+    assert!(places(&answer)[0].starts_with("web/cart.ts:"), "{answer}");
     let answer = app.json(&[
         "search",
         "sum of the prices of items in a shopping cart",

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::NameError;
+use crate::error::{Error, ErrorCode};
 use crate::outbound::control::Interrupted;
 
 /// Why a model could not be had.
@@ -129,6 +130,29 @@ impl PullError {
 impl From<Interrupted> for PullError {
     fn from(_: Interrupted) -> Self {
         Self::Interrupted
+    }
+}
+
+impl From<PullError> for Error {
+    fn from(error: PullError) -> Self {
+        let code = match &error {
+            PullError::Name(_) => ErrorCode::Usage,
+            PullError::NoModel { .. } | PullError::NotInstalled { .. } => {
+                ErrorCode::ModelUnavailable
+            }
+            PullError::Interrupted => return Error::Interrupted,
+            PullError::DiskFull { .. } => ErrorCode::DiskFull,
+            PullError::Denied { .. } => ErrorCode::PermissionDenied,
+            PullError::Io { .. } => ErrorCode::Io,
+            PullError::Busy { .. } => ErrorCode::Locked,
+            PullError::Occupied { .. } | PullError::Damaged { .. } => ErrorCode::ModelInvalid,
+        };
+        // The messages carry their remedies.
+        Error::Reported {
+            code,
+            message: error.to_string(),
+            remedy: None,
+        }
     }
 }
 

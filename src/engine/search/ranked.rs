@@ -74,8 +74,15 @@ pub(super) fn search(
 /// Returns what a snippet should show: the identifiers as they are spelled, and the stems of the words. Single letters
 /// and digits are in every line.
 fn shown_words(query: &ParsedQuery) -> Vec<String> {
-    let names = query.identifiers.iter().map(|identifier| identifier.name.to_lowercase());
-    let words = query.words.iter().filter(|word| word.chars().nth(1).is_some()).cloned();
+    let names = query
+        .identifiers
+        .iter()
+        .map(|identifier| identifier.name.to_lowercase());
+    let words = query
+        .words
+        .iter()
+        .filter(|word| word.chars().nth(1).is_some())
+        .cloned();
     names.chain(words).collect()
 }
 
