@@ -169,10 +169,11 @@ impl Layer {
     }
 }
 
-/// Shares rows out evenly over blocks of at most [`BLOCK_ROWS`].
+/// The rows of each block.
 fn blocks(rows: usize) -> impl Iterator<Item = Range<usize>> {
-    let count = rows.div_ceil(BLOCK_ROWS);
-    (0..count).map(move |block| rows * block / count..rows * (block + 1) / count)
+    (0..rows)
+        .step_by(BLOCK_ROWS)
+        .map(move |start| start..rows.min(start + BLOCK_ROWS))
 }
 
 pub(crate) fn load_norm(

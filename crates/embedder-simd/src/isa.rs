@@ -34,6 +34,10 @@ pub(crate) trait Isa: Copy {
     /// 2ⁿ for lanes that hold whole numbers from -126 to 127.
     fn pow2(self, n: Self::Lanes) -> Self::Lanes;
 
+    /// Asks the memory for numbers that will be loaded before long. It has no effect but on time.
+    #[inline(always)]
+    fn prefetch(self, _soon: &[f32; LANES]) {}
+
     /// The sum of all lanes, in one fixed order.
     #[inline(always)]
     fn sum(self, lanes: Self::Lanes) -> f32 {

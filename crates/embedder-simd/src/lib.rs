@@ -1,14 +1,14 @@
 //! The numeric kernels of the encoder and of vector search, and the choice of instruction set at run time.
 //!
 //! Everything here is arithmetic on slices. A kernel is written once, as safe generic code over 16 lanes of `f32`; an
-//! instruction set says what those lanes are, and [`Level`] picks one when a kernel is called. The `unsafe` of the crate
-//! is confined to the instruction sets that need it, and every kernel runs on [`Level::Portable`] as well, which is its
-//! scalar twin in the tests.
+//! instruction set says what those lanes are, and [`Level`] picks one when a kernel is called. Every kernel runs on
+//! [`Level::Portable`] as well, which is its twin in the tests. The `unsafe` of the crate is confined to the modules that
+//! name the instructions of one CPU family: the instruction sets, and the integer kernel of [`int8`].
 //!
 //! Guarantees:
 //! * A row of a result has the same bits whatever the other rows of the call are: each element is summed in one fixed
 //!   order that depends on the level alone.
-//! * No kernel allocates, and no kernel reads a clock, a file or the environment.
+//! * No kernel allocates; only packing does, when [`Panels`] grow. Nothing reads a clock, a file or the environment.
 //! * Slices too short for what they describe are a panic before the first element is touched, never a stray read.
 //!
 //! ```

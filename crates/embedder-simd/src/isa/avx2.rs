@@ -5,10 +5,11 @@
 )]
 
 use std::arch::x86_64::{
-    __m256, _mm256_add_ps, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_div_ps,
-    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_set1_ps,
-    _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_ps,
+    __m256, _MM_HINT_T1, _mm_prefetch, _mm256_add_ps, _mm256_castps_si256, _mm256_castsi256_ps,
+    _mm256_div_ps, _mm256_fmadd_ps, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_set1_ps,
+    _mm256_slli_epi32, _mm256_sub_ps,
 };
+use std::mem::transmute;
 
 use super::{EXPONENT_MAGIC, Isa, LANES, MANTISSA_BITS};
 use crate::level::Kernel;
@@ -39,8 +40,6 @@ impl Avx2 {
 type Pair = (__m256, __m256);
 
 // SAFETY of every block below: the intrinsics require AVX2 or FMA, and `self` exists only where both were detected.
-// Loads and stores go through a reference to an array of sixteen numbers, of which they touch the first and the last
-// eight, unaligned.
 impl Isa for Avx2 {
     type Lanes = Pair;
 
@@ -49,22 +48,16 @@ impl Isa for Avx2 {
 
     #[inline(always)]
     fn load(self, from: &[f32; LANES]) -> Pair {
-        // SAFETY: sixteen numbers are readable at `from`; see above.
-        unsafe {
-            (
-                _mm256_loadu_ps(from.as_ptr()),
-                _mm256_loadu_ps(from.as_ptr().add(LANES / 2)),
-            )
-        }
+        // SAFETY: both types are sixteen numbers without gaps, and any bits are a number. (The load intrinsics would say
+        // the same with pointers, and with debug assertions on they check them at every load.)
+        let [low, high] = unsafe { transmute::<[f32; LANES], [__m256; 2]>(*from) };
+        (low, high)
     }
 
     #[inline(always)]
     fn store(self, lanes: Pair, to: &mut [f32; LANES]) {
-        // SAFETY: sixteen numbers are writable at `to`; see above.
-        unsafe {
-            _mm256_storeu_ps(to.as_mut_ptr(), lanes.0);
-            _mm256_storeu_ps(to.as_mut_ptr().add(LANES / 2), lanes.1);
-        }
+        // SAFETY: both types are sixteen numbers without gaps, and any bits are a number.
+        *to = unsafe { transmute::<[__m256; 2], [f32; LANES]>([lanes.0, lanes.1]) };
     }
 
     #[inline(always)]
@@ -119,6 +112,12 @@ impl Isa for Avx2 {
                 _mm256_fmadd_ps(a.1, b.1, c.1),
             )
         }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, soon: &[f32; LANES]) {
+        // SAFETY: a prefetch of any address is harmless, and every x86-64 CPU has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(soon.as_ptr().cast()) }
     }
 
     #[inline(always)]
