@@ -1,5 +1,6 @@
 //! The whole model: text in, vectors out.
 
+use std::fmt;
 use std::ops::Range;
 
 use embedder_simd::{LayerNorm, Level, MatrixMut, accumulate, l2_normalize, padded};
@@ -207,6 +208,16 @@ impl Encoder {
     }
 }
 
+impl fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoder")
+            .field("architecture", &self.architecture)
+            .field("fingerprint", &self.fingerprint)
+            .field("level", &self.level)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Where the chunk that starts at `first` ends: after one text, or as many as fit.
 fn chunk_end(texts: &[Tokens], first: usize) -> usize {
     let mut tokens = texts[first].ids.len();
@@ -219,4 +230,36 @@ fn chunk_end(texts: &[Tokens], first: usize) -> usize {
         end += 1;
     }
     end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_hold_whole_texts_up_to_their_limit() {
+        let check = |lens: &[usize], expected: &[usize]| {
+            let text = |&len: &usize| Tokens {
+                ids: vec![0; len],
+                truncated: false,
+            };
+            let texts: Vec<Tokens> = lens.iter().map(text).collect();
+            let mut ends = Vec::new();
+            while ends.last().copied().unwrap_or(0) < texts.len() {
+                ends.push(chunk_end(&texts, ends.last().copied().unwrap_or(0)));
+            }
+            assert_eq!(ends, expected, "{lens:?}");
+        };
+        check(&[], &[]);
+        check(&[256], &[1]);
+        check(&[512, 2, 2], &[1, 3]);
+        check(&[100, 100, 56, 1], &[3, 4]);
+        check(&[2, 256, 2], &[1, 2, 3]);
+    }
+
+    #[test]
+    fn an_encoder_is_shared_by_threads() {
+        fn check<T: Send + Sync>() {}
+        check::<Encoder>();
+    }
 }

@@ -119,6 +119,44 @@ mod tests {
     use super::*;
 
     #[test]
+    fn all_three_float_types_hold_the_same_numbers() {
+        let numbers = [1.0f32, -0.375, 240.0, 0.0];
+        let bytes_of =
+            |bits: fn(f32) -> Vec<u8>| numbers.into_iter().flat_map(bits).collect::<Vec<u8>>();
+        let f16 = |number: f32| match number {
+            1.0 => 0x3c00u16,
+            -0.375 => 0xb600,
+            240.0 => 0x5b80,
+            _ => 0,
+        };
+        let half_bytes: Vec<u8> = numbers
+            .into_iter()
+            .flat_map(|number| f16(number).to_le_bytes())
+            .collect();
+        for (dtype, data) in [
+            (Dtype::F32, bytes_of(|number| number.to_le_bytes().to_vec())),
+            (
+                Dtype::BF16,
+                bytes_of(|number| number.to_le_bytes()[2..].to_vec()),
+            ),
+            (Dtype::F16, half_bytes),
+        ] {
+            let view = TensorView::new(dtype, vec![2, 2], &data).unwrap();
+            let file = safetensors::serialize([("bert.a", view)], None).unwrap();
+            let weights = Weights {
+                file: "w",
+                tensors: SafeTensors::deserialize(&file).unwrap(),
+                prefix: "bert.",
+            };
+            assert_eq!(
+                weights.tensor("a", &[2, 2]),
+                Ok(numbers.to_vec()),
+                "{dtype:?}"
+            );
+        }
+    }
+
+    #[test]
     fn halves_widen_exactly() {
         for (bits, expected) in [
             (0x0000, 0.0),

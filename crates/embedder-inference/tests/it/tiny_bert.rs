@@ -66,6 +66,23 @@ fn tensors_may_be_f32_under_prefixed_names() {
 }
 
 #[test]
+fn layer_normalisations_may_have_their_old_names() {
+    let mut weights = tiny().content("model.safetensors");
+    let header_end = 8 + u64::from_le_bytes(*weights.first_chunk().unwrap()) as usize;
+    let header = String::from_utf8(weights[8..header_end].to_vec()).unwrap();
+    // Of the same length, so that nothing else in the file moves.
+    let renamed = header
+        .replace("LayerNorm.weight\":", "LayerNorm.gamma\": ")
+        .replace("LayerNorm.bias", "LayerNorm.beta");
+    assert_ne!(header, renamed);
+    weights.splice(8..header_end, renamed.into_bytes());
+    let folder = tiny()
+        .with_modules("mean_tokens", true)
+        .with("model.safetensors", weights);
+    check(&folder, InputKind::Document, "tiny-bert/expected-mean.json");
+}
+
+#[test]
 fn the_transformer_may_have_a_folder_of_its_own() {
     let mut folder = tiny().with_modules("mean_tokens", true);
     let modules = String::from_utf8(folder.content("modules.json")).unwrap();
