@@ -127,18 +127,25 @@ impl<'t, 'a> Cutter<'t, 'a> {
     /// Of the places that give a chunk of reasonable size, the one with the lowest level; among equals the last that
     /// keeps to the size aimed at, else the first beyond it. Without any of reasonable size, the best of all.
     fn best_pending(&self) -> Option<usize> {
-        let size = |place: &Break| self.text.chars(self.start..place.at);
+        let min = self.limits.chunk_chars_min();
+        self.best(|place| self.size(place) >= min)
+            .or_else(|| self.best(|_| true))
+    }
+
+    fn best(&self, fits: impl Fn(&Break) -> bool) -> Option<usize> {
         let aim = self.limits.chunk_chars;
-        let merit = |place: &Break| {
-            let size = size(place);
+        let merit = |place: &&Break| {
+            let size = self.size(place);
             let distance = if size <= aim { aim - size } else { size };
             (place.level, distance)
         };
-        let large = self.pending.iter();
-        let large = large.filter(|place| size(place) >= self.limits.chunk_chars_min());
-        let best = large.min_by_key(|place| merit(place));
-        best.or_else(|| self.pending.iter().min_by_key(|place| merit(place)))
-            .map(|place| place.at)
+        let fitting = self.pending.iter().filter(|place| fits(place));
+        fitting.min_by_key(merit).map(|place| place.at)
+    }
+
+    /// Characters from the start of the chunk under way.
+    fn size(&self, place: &Break) -> usize {
+        self.text.chars(self.start..place.at)
     }
 
     fn cut_at(&mut self, at: usize) {
@@ -149,13 +156,15 @@ impl<'t, 'a> Cutter<'t, 'a> {
         }
     }
 
-    /// Cuts what is left at the best places; the last place pushed is the end of the text.
+    /// Cuts what is left, which is within reach of one chunk, in two if both parts are of reasonable size.
     fn finish(mut self) -> Vec<Range<usize>> {
         let end = self.text.len();
-        while self.text.chars(self.start..end) > self.limits.chunk_chars {
-            match self.best_pending() {
-                Some(best) => self.cut_at(best),
-                None => break,
+        let min = self.limits.chunk_chars_min();
+        if self.text.chars(self.start..end) > self.limits.chunk_chars {
+            let halves =
+                |place: &Break| self.size(place) >= min && self.text.chars(place.at..end) >= min;
+            if let Some(best) = self.best(halves) {
+                self.cut_at(best);
             }
         }
         if self.start < end {
@@ -201,12 +210,15 @@ mod tests {
     #[test]
     fn siblings_are_merged_up_to_the_aim() {
         let every_three: Vec<(usize, u32)> = (1..10).map(|n| (n * 30, 1)).collect();
-        assert_eq!(sizes(&lines(30), &every_three), [90, 90, 120]);
+        assert_eq!(sizes(&lines(30), &every_three), [90, 90, 60, 60]);
     }
 
     #[test]
     fn a_better_place_ends_a_chunk_early() {
-        assert_eq!(sizes(&lines(20), &[(60, 0), (90, 1), (120, 1)]), [60, 140]);
+        assert_eq!(
+            sizes(&lines(20), &[(60, 0), (90, 1), (120, 1)]),
+            [60, 60, 80]
+        );
     }
 
     #[test]
@@ -217,6 +229,7 @@ mod tests {
     #[test]
     fn a_piece_without_places_is_cut_at_lines() {
         assert_eq!(sizes(&lines(29), &[]), [100, 100, 90]);
+        assert_eq!(sizes(&lines(25), &[]), [100, 100, 50]);
     }
 
     #[test]

@@ -69,7 +69,9 @@ impl PatternSet {
             return None;
         }
         self.compiled().iter().find_map(|(kind, regex)| {
-            let name = regex.captures(line)?.get(1)?.as_bytes();
+            // Most lines match nothing, and captures cost an allocation.
+            let captures = regex.is_match(line).then(|| regex.captures(line))?;
+            let name = captures?.get(1)?.as_bytes();
             let name = match *kind == SymbolKind::Heading {
                 true => QualifiedName::plain(String::from_utf8_lossy(name).trim()),
                 false => QualifiedName::parse(name),

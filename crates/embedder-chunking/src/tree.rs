@@ -7,6 +7,7 @@ mod breaks;
 mod definitions;
 mod nesting;
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use tree_sitter::{ParseOptions, ParseState, Parser, Tree};
@@ -16,6 +17,9 @@ use crate::definition::Definition;
 use crate::grammar::Grammar;
 use crate::limits::Limits;
 use crate::text::Text;
+
+/// Bytes the parser gets between two looks at the caller's clock: some milliseconds of its slowest reading.
+const READ_BYTES: usize = 64 * 1024;
 
 /// Nodes walked between two looks at the caller's clock.
 const NODES_PER_CLOCK_CHECK: u32 = 1_024;
@@ -67,18 +71,30 @@ fn parse_and_read(
     })
 }
 
+/// `None` when time is up.
 fn parse(bytes: &[u8], grammar: &Grammar, out_of_time: &dyn Fn() -> bool) -> Option<Tree> {
     let mut parser = Parser::new();
     parser
         .set_language(&grammar.language())
         .expect("the grammars are built for this tree-sitter");
-    let mut read = |at: usize, _| bytes.get(at..).unwrap_or_default();
-    let mut progress = |_: &ParseState| match out_of_time() {
+    let cancelled = Cell::new(false);
+    let cancels = || {
+        cancelled.set(cancelled.get() || out_of_time());
+        cancelled.get()
+    };
+    // The parser asks `progress` every hundred steps, but a step may read to the end of the file and back. When time is
+    // up in between, the file ends there and then.
+    let mut read = |at: usize, _| match cancels() {
+        true => &[][..],
+        false => &bytes[at.min(bytes.len())..(at + READ_BYTES).min(bytes.len())],
+    };
+    let mut progress = |_: &ParseState| match cancels() {
         true => ControlFlow::Break(()),
         false => ControlFlow::Continue(()),
     };
     let options = ParseOptions::new().progress_callback(&mut progress);
-    parser.parse_with_options(&mut read, None, Some(options))
+    let tree = parser.parse_with_options(&mut read, None, Some(options))?;
+    (!cancelled.get()).then_some(tree)
 }
 
 /// Counts nodes and asks the clock now and then.

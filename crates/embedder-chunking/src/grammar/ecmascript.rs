@@ -125,12 +125,10 @@ fn field(site: &Site<'_, '_>) -> Found {
 /// `key: function () {}` in an object.
 fn pair(site: &Site<'_, '_>) -> Found {
     let (kind, inside) = kind_of(site.field("value"));
-    match kind {
-        SymbolKind::Function | SymbolKind::Type => {
-            Found::one(site, kind, site.name(site.field("key")), inside)
-        }
-        _ => Found::nothing(inside),
+    if kind == SymbolKind::Variable {
+        return Found::nothing(inside);
     }
+    Found::one(site, kind, site.name(site.field("key")), inside)
 }
 
 /// `exports.x = …`, `Foo.prototype.bar = function …`, `module.exports = …`.
