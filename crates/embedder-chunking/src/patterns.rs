@@ -3,7 +3,10 @@
 //! A line that looks like a definition is one. Where it ends is told by indentation: before the next line that is
 //! indented no deeper, unless that line closes it.
 
-mod table;
+mod compiled;
+mod declarative;
+mod functional;
+mod scripting;
 
 use std::sync::OnceLock;
 
@@ -14,7 +17,10 @@ use crate::lines::{LineStyle, Shape, indent_columns};
 use crate::symbol::SymbolKind;
 use crate::text::Text;
 
-pub(crate) use table::*;
+pub(crate) use compiled::*;
+pub(crate) use declarative::*;
+pub(crate) use functional::*;
+pub(crate) use scripting::*;
 
 /// Longer lines are data, and are not searched.
 const LINE_BYTES_MAX: usize = 500;
