@@ -54,13 +54,16 @@ impl Terms {
 /// Turns text into terms and remembers the stems it has computed.
 pub struct Analyser {
     stemmer: Stemmer,
-    stems: HashMap<Box<str>, Box<str>>,
+    /// Where in `stems` the stem of a word is.
+    places: HashMap<Box<str>, usize>,
+    stems: Vec<Box<str>>,
     lowered: String,
 }
 
 impl Default for Analyser {
     fn default() -> Self {
-        Self { stemmer: Stemmer::new(Algorithm::English), stems: HashMap::new(), lowered: String::new() }
+        let stemmer = Stemmer::new(Algorithm::English);
+        Self { stemmer, places: HashMap::new(), stems: Vec::new(), lowered: String::new() }
     }
 }
 
@@ -107,14 +110,16 @@ impl Analyser {
         if self.lowered.len() <= UNSTEMMED_CHARS_MAX || !self.lowered.bytes().all(|byte| byte.is_ascii_lowercase()) {
             return &self.lowered;
         }
-        if !self.stems.contains_key(self.lowered.as_str()) {
-            if self.stems.len() >= STEMS_REMEMBERED_MAX {
-                self.stems.clear();
-            }
-            let stem = self.stemmer.stem(&self.lowered).into();
-            self.stems.insert(self.lowered.as_str().into(), stem);
+        if let Some(&place) = self.places.get(self.lowered.as_str()) {
+            return &self.stems[place];
         }
-        &self.stems[self.lowered.as_str()]
+        if self.stems.len() >= STEMS_REMEMBERED_MAX {
+            self.stems.clear();
+            self.places.clear();
+        }
+        self.places.insert(self.lowered.as_str().into(), self.stems.len());
+        self.stems.push(self.stemmer.stem(&self.lowered).into());
+        &self.stems[self.stems.len() - 1]
     }
 
     fn append_part(&mut self, part: &str, terms: &mut Terms) {

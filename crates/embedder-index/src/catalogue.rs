@@ -9,13 +9,12 @@ mod names;
 
 use std::{cmp::Ordering, collections::HashMap};
 
-pub(crate) use files::{File, FileIndex, Files};
-pub(crate) use names::{NameIndex, Names, WordIndex};
+pub(crate) use files::{FileIndex, Files};
+pub(crate) use names::{Holder, NameIndex, Names, Site, WordIndex};
 
 use crate::{
     analysis::Analyser,
     chunk::{ChunkId, ChunkRecord, SymbolKind},
-    path,
 };
 
 /// Where a chunk's scores lie in every array of scores.
@@ -90,15 +89,13 @@ impl Catalogue {
         let mut definitions: Vec<DefinitionEntry> = Vec::with_capacity(record.definitions.len());
         for definition in &record.definitions {
             let name = self.names.intern(&definition.name, &mut self.analyser);
-            if !definitions.iter().any(|known| known.name == name) {
-                self.names.add_site(name, slot);
-            }
+            self.names.add_site(name, Site { slot, kind: definition.kind });
             let extent = definition.end_line.saturating_sub(definition.start_line);
             definitions.push(DefinitionEntry { name, kind: definition.kind, extent });
         }
         let scope = record.scope.iter().map(|name| self.names.intern(name, &mut self.analyser)).collect();
         self.file_of[slot.index()] = file;
-        self.priors[slot.index()] = path::prior(&record.path);
+        self.priors[slot.index()] = self.files.get(file).prior();
         self.slots.insert(record.id, slot);
         self.chunks[slot.index()] = Some(Chunk {
             id: record.id,
@@ -164,13 +161,8 @@ impl Catalogue {
 
     /// Whether some chunk of code defines exactly this name.
     pub(crate) fn defines(&self, name: &str) -> bool {
-        self.names.spelled_like(name).any(|index| {
-            self.names.text(index) == name
-                && self.names.sites(index).iter().any(|&slot| {
-                    let definitions = self.chunk(slot).map_or(&[][..], |chunk| &chunk.definitions);
-                    definitions.iter().any(|definition| definition.name == index && definition.kind.is_code())
-                })
-        })
+        let mut same = self.names.spelled_like(name).filter(|&index| self.names.text(index) == name);
+        same.any(|index| self.names.sites(index).iter().any(|site| site.kind.is_code()))
     }
 
     /// The order among equal scores: by place, never by id, so that the order of indexing shows nowhere.
@@ -196,7 +188,7 @@ impl Catalogue {
         };
         self.files.remove_chunk(chunk.file, slot);
         for definition in &chunk.definitions {
-            self.names.remove_site(definition.name, slot);
+            self.names.remove_sites(definition.name, slot);
         }
     }
 }
@@ -223,8 +215,8 @@ mod tests {
 
     fn sites(catalogue: &Catalogue, name: &str) -> Vec<u64> {
         let names = catalogue.names.spelled_like(name);
-        let slots = names.flat_map(|index| catalogue.names.sites(index).to_vec());
-        slots.map(|slot| catalogue.chunk(slot).unwrap().id.0).collect()
+        let sites = names.flat_map(|index| catalogue.names.sites(index).to_vec());
+        sites.map(|site| catalogue.chunk(site.slot).unwrap().id.0).collect()
     }
 
     #[test]

@@ -72,7 +72,8 @@ impl Spread {
 /// The lower median of the finite cosines, or none where there are none. `-inf` marks rows that a filter leaves out.
 pub(crate) fn median(cosines: &[f32]) -> Option<f32> {
     let mut counts = [0u32; MEDIAN_STEPS + 1];
-    let step = |cosine: f32| ((cosine + 1.0) * (MEDIAN_STEPS as f32 / 2.0)).round();
+    // Half a step more, so that cutting off the fraction rounds.
+    let step = |cosine: f32| (cosine + 1.0) * (MEDIAN_STEPS as f32 / 2.0) + 0.5;
     let mut total = 0u32;
     for &cosine in cosines {
         if cosine.is_finite() {

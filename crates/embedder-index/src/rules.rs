@@ -12,11 +12,11 @@ mod path_words;
 
 use std::sync::Arc;
 
-pub(crate) use definition::{defining_chunks, strength as definition_strength};
+pub(crate) use definition::defining_chunks;
 
 use crate::{
     allowed::Allowed,
-    catalogue::{Catalogue, Slot},
+    catalogue::{Catalogue, FileIndex, Slot},
     lexical::TermScores,
     query::ParsedQuery,
 };
@@ -49,6 +49,55 @@ pub(crate) struct Boost {
     pub(crate) value: f32,
 }
 
+/// Looking up the chunks of a file costs about as much as passing over the chunks of this many files in a row.
+const FILES_PER_LOOKUP: usize = 8;
+
+/// The chunks that a rule boosts, each once.
+pub(crate) enum Boosts {
+    /// One by one.
+    Chunks(Vec<Boost>),
+    /// Every chunk of a file that has been found by something else.
+    Files(Vec<(FileIndex, f32)>),
+}
+
+impl Boosts {
+    /// Adds the boosts, times `scale`, to the scores.
+    pub(crate) fn add_to(&self, scores: &mut [f32], scale: f32, catalogue: &Catalogue) {
+        match self {
+            Self::Chunks(boosts) => boosts.iter().for_each(|boost| scores[boost.slot.index()] += scale * boost.value),
+            Self::Files(boosts) if boosts.len() > catalogue.files().indices_len() / FILES_PER_LOOKUP => {
+                let mut by_file = vec![0.0; catalogue.files().indices_len()];
+                boosts.iter().for_each(|&(file, value)| by_file[file.index()] = scale * value);
+                for (score, file) in scores.iter_mut().zip(catalogue.file_of()) {
+                    if *score > 0.0 {
+                        *score += by_file.get(file.index()).copied().unwrap_or(0.0);
+                    }
+                }
+            }
+            Self::Files(boosts) => {
+                for &(file, value) in boosts {
+                    for slot in catalogue.files().get(file).chunks() {
+                        let score = &mut scores[slot.index()];
+                        *score += if *score > 0.0 { scale * value } else { 0.0 };
+                    }
+                }
+            }
+        }
+    }
+
+    /// The boost of a chunk that has been `found` before, or not.
+    pub(crate) fn of(&self, slot: Slot, found: bool, catalogue: &Catalogue) -> Option<f32> {
+        match self {
+            Self::Chunks(boosts) => boosts.iter().find(|boost| boost.slot == slot).map(|boost| boost.value),
+            Self::Files(_) if !found => None,
+            Self::Files(boosts) => {
+                let of_slot = catalogue.file_of()[slot.index()];
+                boosts.iter().find(|&&(file, _)| file == of_slot).map(|&(_, value)| value)
+            }
+        }
+    }
+}
+
 /// A rule that adds to scores, in units of the best score.
 pub(crate) struct BoostRule {
     /// Its name in explanations.
@@ -57,8 +106,8 @@ pub(crate) struct BoostRule {
     symbol_weight: f32,
     /// Its weight when the query is prose.
     prose_weight: f32,
-    /// The chunks it boosts, each once.
-    pub(crate) boosts: fn(&Context<'_>) -> Vec<Boost>,
+    /// The chunks it boosts.
+    pub(crate) boosts: fn(&Context<'_>) -> Boosts,
     /// Why it boosts a chunk, in a few words.
     pub(crate) detail: fn(&Context<'_>, Slot) -> String,
 }

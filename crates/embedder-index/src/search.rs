@@ -19,7 +19,7 @@ use crate::{
     fusion::{Mode, Spread, median},
     lexical::{Postings, TermScores},
     query::{ParsedQuery, Shape},
-    rules::{BOOSTS, Boost, BoostRule, Context, FILE_EVIDENCE},
+    rules::{BOOSTS, BoostRule, Boosts, Context, FILE_EVIDENCE},
     top,
     vectors::{NOT_ALLOWED, QueryVector, Vectors},
 };
@@ -83,7 +83,7 @@ struct Applied {
     rule: &'static BoostRule,
     /// What a boost of 1 adds.
     scale: f32,
-    boosts: Vec<Boost>,
+    boosts: Boosts,
 }
 
 /// The cosines of one search.
@@ -272,9 +272,7 @@ impl<'a> Search<'a> {
             return;
         }
         let boosts = (rule.boosts)(&self.context(best));
-        for boost in &boosts {
-            self.scores[boost.slot.index()] += scale * boost.value;
-        }
+        boosts.add_to(&mut self.scores, scale, self.catalogue);
         self.applied.push(Applied { rule, scale, boosts });
     }
 

@@ -33,6 +33,27 @@ pub(crate) fn best(scores: &[f32], count: usize, catalogue: &Catalogue) -> Vec<(
     kept
 }
 
+/// The `count`th highest of all scores, or the lowest where there are fewer; none where there are none.
+pub(crate) fn nth_highest(scores: &[f32], count: usize) -> Option<f32> {
+    let last = count.min(scores.len()).checked_sub(1)?;
+    let descending = |a: &f32, b: &f32| b.total_cmp(a);
+    let capacity = 2 * count.max(GROUP);
+    let mut kept: Vec<f32> = Vec::with_capacity(capacity.min(scores.len()) + GROUP);
+    let mut threshold = f32::NEG_INFINITY;
+    for scores in scores.chunks(GROUP) {
+        if scores.iter().fold(false, |any, &score| any | (score >= threshold)) {
+            kept.extend(scores.iter().copied().filter(|&score| score >= threshold));
+        }
+        if kept.len() >= capacity {
+            kept.select_nth_unstable_by(last, descending);
+            kept.truncate(count);
+            threshold = kept[last];
+        }
+    }
+    kept.sort_unstable_by(descending);
+    kept.get(last).copied()
+}
+
 /// Best first: higher scores, then earlier places.
 pub(crate) fn compare(a: (Slot, f32), b: (Slot, f32), catalogue: &Catalogue) -> Ordering {
     b.1.total_cmp(&a.1).then_with(|| catalogue.compare_places(a.0, b.0))
@@ -63,6 +84,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_nth_highest_is_that_of_sorting(
+            mut scores in prop::collection::vec(prop_oneof![Just(f32::NEG_INFINITY), Just(0.5), -1.0f32..1.0], 0..500),
+            count in 0usize..80,
+        ) {
+            let found = nth_highest(&scores, count);
+            scores.sort_by(|a, b| b.total_cmp(a));
+            let expected = count.min(scores.len()).checked_sub(1).map(|last| scores[last]);
+            prop_assert_eq!(found, expected);
+        }
+
         #[test]
         fn the_best_are_those_that_sorting_finds(
             scores in prop::collection::vec(prop_oneof![Just(0.0f32), Just(1.0), Just(-1.0), -1.0f32..3.0], 0..400),

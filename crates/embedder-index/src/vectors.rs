@@ -214,14 +214,13 @@ impl Vectors {
 
     /// The rows that may be among the `count` best of a scan, however their scores were rounded.
     pub(crate) fn contenders(&self, scores: &[f32], count: usize, query: &QueryVector) -> Vec<usize> {
-        let mut sorted: Vec<f32> = scores.iter().copied().filter(|&score| score != NOT_ALLOWED).collect();
-        let Some(last) = count.min(sorted.len()).checked_sub(1) else {
+        let Some(threshold) = top::nth_highest(scores, count) else {
             return Vec::new();
         };
-        let (_, &mut threshold, _) = sorted.select_nth_unstable_by(last, |a, b| b.total_cmp(a));
         // |q·x - q'·x'| <= |q||x - x'| + |q - q'||x'|, and two scores are compared.
         let error = self.rounding_max + query.rounding * (1.0 + self.rounding_max);
-        let threshold = threshold - 2.0 * error;
+        // Rows that the filter leaves out lie below any number.
+        let threshold = (threshold - 2.0 * error).max(f32::MIN);
         let rows = scores.iter().enumerate().filter(|&(_, &score)| score >= threshold);
         rows.map(|(row, _)| row).collect()
     }

@@ -32,6 +32,7 @@ pub(crate) struct File {
     language: Option<Arc<str>>,
     chunks: Vec<Slot>,
     stem_words: Box<[Box<str>]>,
+    prior: f32,
 }
 
 impl File {
@@ -45,6 +46,11 @@ impl File {
 
     pub(crate) fn chunks(&self) -> &[Slot] {
         &self.chunks
+    }
+
+    /// What the scores of its chunks are multiplied by.
+    pub(crate) fn prior(&self) -> f32 {
+        self.prior
     }
 
     /// The stemmed words of the file's stem.
@@ -90,9 +96,10 @@ impl Files {
                 files.push(index);
             }
         }
+        let prior = path::prior(path);
         let path: Arc<str> = path.into();
         self.by_path.insert(Arc::clone(&path), index);
-        self.files.push(File { path, language, chunks: Vec::new(), stem_words: stem_words.into() });
+        self.files.push(File { path, language, chunks: Vec::new(), stem_words: stem_words.into(), prior });
         index
     }
 

@@ -189,6 +189,16 @@ fn a_definition_is_found_before_its_words_are_committed() {
 }
 
 #[test]
+fn a_path_lifts_only_what_something_else_has_found() {
+    let mut collection = index(&samples(), 3);
+    collection.put(&Sample::new(9, "src/brand.rs", "").defining(SymbolKind::Type, "BrandNew").record);
+    let hits = search(&collection, "BrandNew");
+    assert_eq!(hits[0].id, ChunkId(9));
+    assert_eq!(effect(&hits[0], "path_words"), 0.0);
+    assert_eq!(effect(&hits[0], "definition"), hits[0].score);
+}
+
+#[test]
 fn a_deleted_chunk_is_never_found_again() {
     let mut collection = index(&with_vectors(), 3);
     collection.delete(ChunkId(1));

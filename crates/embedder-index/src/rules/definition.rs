@@ -1,10 +1,10 @@
 //! Chunks that define an identifier the query names.
 
-use super::{Boost, Context, strongest};
+use super::{Boost, Boosts, Context, strongest};
 use crate::{
-    catalogue::{Catalogue, Chunk, DefinitionEntry, Slot},
+    catalogue::{Catalogue, Chunk, DefinitionEntry, NameIndex, Slot},
     chunk::SymbolKind,
-    query::{Identifier, ParsedQuery},
+    query::Identifier,
 };
 
 /// A name that differs in case is likely another thing.
@@ -22,18 +22,18 @@ const EXTENT_MAX: u32 = 255;
 /// What the longest definition counts above the shortest: of two of one name, the longer is the thing itself.
 const EXTENT_SHARE: f32 = 0.1;
 
-pub(super) fn boosts(context: &Context<'_>) -> Vec<Boost> {
+pub(super) fn boosts(context: &Context<'_>) -> Boosts {
     let mut boosts = Vec::new();
     for identifier in &context.query.identifiers {
         for name in context.catalogue.names().spelled_like(&identifier.name) {
-            let sites = context.catalogue.names().sites(name).iter().filter(|&&slot| context.is_allowed(slot));
-            boosts.extend(sites.filter_map(|&slot| {
-                let value = strength(context.catalogue, context.query, identifier, slot)?;
-                Some(Boost { slot, value })
+            let sites = context.catalogue.names().sites(name).iter().filter(|site| context.is_allowed(site.slot));
+            boosts.extend(sites.filter_map(|site| {
+                let value = strength(context, identifier, name, site.slot)?;
+                Some(Boost { slot: site.slot, value })
             }));
         }
     }
-    strongest(boosts)
+    Boosts::Chunks(strongest(boosts))
 }
 
 pub(super) fn detail(context: &Context<'_>, slot: Slot) -> String {
@@ -51,32 +51,25 @@ pub(super) fn detail(context: &Context<'_>, slot: Slot) -> String {
     format!("defines {}", found.join(", "))
 }
 
-/// How strongly a chunk defines an identifier, or none where it does not.
-pub(crate) fn strength(catalogue: &Catalogue, query: &ParsedQuery, identifier: &Identifier, slot: Slot) -> Option<f32> {
+/// How strongly a chunk defines an identifier by a name that differs from it at most in case, or none where it does not.
+fn strength(context: &Context<'_>, identifier: &Identifier, name: NameIndex, slot: Slot) -> Option<f32> {
+    let catalogue = context.catalogue;
     let chunk = catalogue.chunk(slot)?;
-    let definitions = chunk.definitions.iter().filter_map(|definition| {
-        let name = catalogue.names().text(definition.name);
-        let case = if name == identifier.name {
-            1.0
-        } else if name.to_lowercase() == identifier.name.to_lowercase() {
-            OTHER_CASE
-        } else {
-            return None;
-        };
-        Some(kind_strength(definition.kind) * case * extent_strength(definition.extent))
-    });
-    let strongest = definitions.max_by(f32::total_cmp)?;
+    let definitions = chunk.definitions.iter().filter(|definition| definition.name == name);
+    let strengths = definitions.map(|definition| kind_strength(definition.kind) * extent_strength(definition.extent));
+    let strongest = strengths.max_by(f32::total_cmp)?;
+    let case = if catalogue.names().text(name) == identifier.name { 1.0 } else { OTHER_CASE };
     let qualified = match identifier.qualifiers.last() {
         Some(qualifier) if !lies_in(catalogue, chunk, qualifier) => WITHOUT_QUALIFIER,
         _ => 1.0,
     };
     let stem_words = catalogue.files().get(chunk.file).stem_words();
-    let named_file = !stem_words.is_empty() && stem_words.iter().all(|word| query.has_word(word));
-    Some(strongest * qualified * if named_file { IN_NAMED_FILE } else { 1.0 })
+    let named_file = !stem_words.is_empty() && stem_words.iter().all(|word| context.query.has_word(word));
+    Some(strongest * case * qualified * if named_file { IN_NAMED_FILE } else { 1.0 })
 }
 
-/// The allowed chunks of code that define an identifier: by its exact spelling, or where nothing is spelled so and
-/// `any_case` says so, by any.
+/// The allowed chunks of code that define an identifier, each once: by its exact spelling, or, where the query is
+/// nothing but that identifier and nothing is spelled so, by any.
 pub(crate) fn defining_chunks(context: &Context<'_>, identifier: &Identifier) -> Vec<Slot> {
     let names = context.catalogue.names();
     let exact = names.spelled_like(&identifier.name).filter(|&name| names.text(name) == identifier.name);
@@ -87,16 +80,12 @@ pub(crate) fn defining_chunks(context: &Context<'_>, identifier: &Identifier) ->
     code_sites(context, names.spelled_like(&identifier.name))
 }
 
-fn code_sites(context: &Context<'_>, names: impl Iterator<Item = crate::catalogue::NameIndex>) -> Vec<Slot> {
-    let mut slots = Vec::new();
-    for name in names {
-        let sites = context.catalogue.names().sites(name).iter().copied();
-        slots.extend(sites.filter(|&slot| {
-            let definitions = context.catalogue.chunk(slot).map_or(&[][..], |chunk| &chunk.definitions);
-            context.is_allowed(slot)
-                && definitions.iter().any(|definition| definition.name == name && definition.kind.is_code())
-        }));
-    }
+fn code_sites(context: &Context<'_>, names: impl Iterator<Item = NameIndex>) -> Vec<Slot> {
+    let sites = names.flat_map(|name| context.catalogue.names().sites(name));
+    let sites = sites.filter(|site| site.kind.is_code() && context.is_allowed(site.slot));
+    let mut slots: Vec<Slot> = sites.map(|site| site.slot).collect();
+    slots.sort_unstable();
+    slots.dedup();
     slots
 }
 

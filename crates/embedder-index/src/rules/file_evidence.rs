@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::{Boost, Context};
+use super::{Boost, Boosts, Context};
 use crate::catalogue::{FileIndex, Slot};
 
 struct Evidence {
@@ -14,7 +14,7 @@ struct Evidence {
     sum: f32,
 }
 
-pub(super) fn boosts(context: &Context<'_>) -> Vec<Boost> {
+pub(super) fn boosts(context: &Context<'_>) -> Boosts {
     let evidence = collect(context);
     let strength = |file: FileIndex, evidence: &Evidence| {
         evidence.sum / (1.0 + context.catalogue.files().get(file).chunks().len() as f32).sqrt()
@@ -23,7 +23,7 @@ pub(super) fn boosts(context: &Context<'_>) -> Vec<Boost> {
     let boosts = evidence
         .iter()
         .map(|(&file, found)| Boost { slot: found.best_chunk, value: strength(file, found) / strongest });
-    boosts.collect()
+    Boosts::Chunks(boosts.collect())
 }
 
 pub(super) fn detail(context: &Context<'_>, slot: Slot) -> String {

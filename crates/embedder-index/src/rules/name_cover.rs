@@ -3,72 +3,93 @@
 //! A definition counts by the share of its name that the query holds, times the share of the query, by rarity, that the
 //! name covers.
 
-use super::{Boost, Context, strongest};
+use super::{Boost, Boosts, Context};
 use crate::{
-    catalogue::{NameIndex, Slot, WordIndex},
+    catalogue::{Holder, Names, Slot, WordIndex},
     chunk::SymbolKind,
 };
 
 /// What anything counts beside a type, which is what questions are mostly about.
 const NOT_A_TYPE: f32 = 0.8;
 
-/// The words of the query as the catalogue knows them.
-struct QueryWords {
-    /// Words to search for, with their share of the query's rarity.
-    searched: Vec<(WordIndex, f32)>,
-    /// Stop words: they cover a part of a name, and nothing of the query.
-    others: Vec<WordIndex>,
+/// A name that covers less of the query than this says nothing about it. Such names are as many as their words are
+/// common, and to look at them all would make a question of common words slow.
+const COVERED_SHARE_MIN: f32 = 0.1;
+
+/// How the query and a name cover each other.
+#[derive(Clone, Copy, Default)]
+struct Cover {
+    /// The share of the query's rarity that the name covers.
+    of_query: f32,
+    /// The share of the name's words that the query holds.
+    of_name: f32,
 }
 
-impl QueryWords {
-    fn of(context: &Context<'_>) -> Self {
+/// The covers of all names that cover enough of the query.
+struct Covers {
+    by_name: Vec<Cover>,
+    covered: Vec<Holder>,
+}
+
+impl Covers {
+    fn find(context: &Context<'_>) -> Self {
         let names = context.catalogue.names();
-        let idf = |place: usize| context.terms[place].idf;
-        let total: f32 = context.query.word_terms().map(|(place, _)| idf(place)).sum();
-        let searched =
-            context.query.word_terms().filter_map(|(place, term)| Some((names.word(term)?, idf(place) / total)));
-        let searched: Vec<(WordIndex, f32)> = searched.collect();
-        let others = context.query.words.iter().filter_map(|word| names.word(word));
-        let others = others.filter(|word| !searched.iter().any(|(known, _)| known == word)).collect();
-        Self { searched, others }
-    }
-
-    /// How well a name made of `words` fits the query, in 0 to 1.
-    fn cover(&self, words: &[WordIndex]) -> f32 {
-        let (mut known, mut share) = (0, 0.0);
-        for word in words {
-            if let Some((_, of_query)) = self.searched.iter().find(|(searched, _)| searched == word) {
-                known += 1;
-                share += of_query;
-            } else if self.others.contains(word) {
-                known += 1;
+        let searched = searched_words(context, names);
+        let mut covers = Self { by_name: vec![Cover::default(); names.len()], covered: Vec::new() };
+        // The most common words, as long as all of them together cover too little, lead to no name of their own.
+        let mut common_share = 0.0;
+        let common = searched.iter().take_while(|(_, share)| {
+            common_share += share;
+            common_share < COVERED_SHARE_MIN
+        });
+        let (common, leading) = searched.split_at(common.count());
+        for &(word, share) in leading {
+            for holder in names.holders(word) {
+                let cover = &mut covers.by_name[holder.name.index()];
+                if cover.of_name == 0.0 {
+                    covers.covered.push(*holder);
+                }
+                cover.of_query += share;
+                cover.of_name += holder.part;
             }
         }
-        share * known as f32 / words.len().max(1) as f32
+        let stop_words = context.query.words.iter().filter_map(|word| names.word(word));
+        let stop_words = stop_words.filter(|word| !searched.iter().any(|(known, _)| known == word));
+        let others = common.iter().copied().chain(stop_words.map(|word| (word, 0.0)));
+        for (word, share) in others {
+            for holder in names.holders(word) {
+                let cover = &mut covers.by_name[holder.name.index()];
+                if cover.of_name > 0.0 {
+                    cover.of_query += share;
+                    cover.of_name += holder.part;
+                }
+            }
+        }
+        covers
     }
 }
 
-pub(super) fn boosts(context: &Context<'_>) -> Vec<Boost> {
+pub(super) fn boosts(context: &Context<'_>) -> Boosts {
     let names = context.catalogue.names();
-    let words = QueryWords::of(context);
-    let mut boosts = Vec::new();
-    for (place, &(word, _)) in words.searched.iter().enumerate() {
-        for &name in names.names_with(word) {
-            let of_name = names.words(name);
-            // A name is met once for each of its words; it is looked at when met by the first.
-            let met_before = words.searched[..place].iter().any(|(earlier, _)| of_name.contains(earlier));
-            if met_before {
-                continue;
+    let covers = Covers::find(context);
+    let mut strongest = vec![0.0f32; context.scores.len()];
+    let mut boosted: Vec<Slot> = Vec::new();
+    for holder in &covers.covered {
+        let cover = covers.by_name[holder.name.index()];
+        if cover.of_query < COVERED_SHARE_MIN {
+            continue;
+        }
+        for site in names.sites(holder.name) {
+            let value = cover.of_query * cover.of_name * kind_strength(site.kind);
+            let known = &mut strongest[site.slot.index()];
+            if *known == 0.0 && context.scores[site.slot.index()] > 0.0 {
+                boosted.push(site.slot);
             }
-            let cover = words.cover(of_name);
-            boosts.extend(names.sites(name).iter().filter_map(|&slot| {
-                let kind = strongest_kind(context, slot, name)?;
-                let is_found = context.scores[slot.index()] > 0.0;
-                is_found.then_some(Boost { slot, value: cover * kind })
-            }));
+            *known = known.max(value);
         }
     }
-    strongest(boosts)
+    let boosts = boosted.into_iter().map(|slot| Boost { slot, value: strongest[slot.index()] });
+    Boosts::Chunks(boosts.filter(|boost| boost.value > 0.0).collect())
 }
 
 pub(super) fn detail(context: &Context<'_>, slot: Slot) -> String {
@@ -76,26 +97,35 @@ pub(super) fn detail(context: &Context<'_>, slot: Slot) -> String {
         return String::new();
     };
     let names = context.catalogue.names();
-    let words = QueryWords::of(context);
-    let value = |name: NameIndex| words.cover(names.words(name)) * strongest_kind(context, slot, name).unwrap_or(0.0);
-    let definitions = chunk.definitions.iter().map(|definition| definition.name);
-    let best =
-        definitions.max_by(|&a, &b| value(a).total_cmp(&value(b)).then_with(|| names.text(b).cmp(names.text(a))));
-    best.map_or_else(String::new, |name| format!("words of {}", names.text(name)))
+    let covers = Covers::find(context);
+    let definitions = chunk.definitions.iter().map(|definition| {
+        let cover = covers.by_name[definition.name.index()];
+        (names.text(definition.name), cover.of_query * cover.of_name * kind_strength(definition.kind))
+    });
+    let best = definitions.max_by(|a, b| a.1.total_cmp(&b.1).then_with(|| b.0.cmp(a.0)));
+    best.map_or_else(String::new, |(name, _)| format!("words of {name}"))
 }
 
-/// What the definitions of a name in a chunk count, or none where they are namespaces, whose names repeat in every file.
-fn strongest_kind(context: &Context<'_>, slot: Slot, name: NameIndex) -> Option<f32> {
-    let chunk = context.catalogue.chunk(slot)?;
-    let definitions = chunk.definitions.iter().filter(|definition| definition.name == name);
-    let strengths = definitions.filter_map(|definition| match definition.kind {
-        SymbolKind::Type => Some(1.0),
-        SymbolKind::Namespace => None,
+/// The searched words that are part of some name, with their share of the query's rarity; the most common first.
+fn searched_words(context: &Context<'_>, names: &Names) -> Vec<(WordIndex, f32)> {
+    let idf = |place: usize| context.terms[place].idf;
+    let total: f32 = context.query.word_terms().map(|(place, _)| idf(place)).sum();
+    let words = context.query.word_terms().filter_map(|(place, term)| Some((names.word(term)?, idf(place) / total)));
+    let mut words: Vec<(WordIndex, f32)> = words.collect();
+    // Stable, so that words of one rarity are added up in the order of the query.
+    words.sort_by(|a, b| a.1.total_cmp(&b.1));
+    words
+}
+
+/// What a definition of a kind counts; a namespace nothing, because its name repeats in every file.
+fn kind_strength(kind: SymbolKind) -> f32 {
+    match kind {
+        SymbolKind::Type => 1.0,
+        SymbolKind::Namespace => 0.0,
         SymbolKind::Function
         | SymbolKind::Impl
         | SymbolKind::Variable
         | SymbolKind::Declaration
-        | SymbolKind::Heading => Some(NOT_A_TYPE),
-    });
-    strengths.max_by(f32::total_cmp)
+        | SymbolKind::Heading => NOT_A_TYPE,
+    }
 }

@@ -6,8 +6,8 @@
 //! ```
 //! over the words of the query; g is 1 for the same word and less for one that begins like it; idf counts files.
 
-use super::{Boost, Context};
-use crate::catalogue::{File, Files, Slot};
+use super::{Boosts, Context};
+use crate::catalogue::{FileIndex, Files, Slot};
 
 /// What a folder's name counts beside the file's own.
 const FOLDERS_SHARE: f32 = 0.5;
@@ -16,7 +16,7 @@ const FOLDERS_SHARE: f32 = 0.5;
 struct Likeness {
     stem: Vec<f32>,
     folders: Vec<f32>,
-    touched: Vec<usize>,
+    touched: Vec<FileIndex>,
 }
 
 impl Likeness {
@@ -27,55 +27,53 @@ impl Likeness {
     fn find(&mut self, term: &str, files: &Files) {
         for (likeness, word) in files.words_like(term) {
             for &file in &word.stem_of {
-                self.touch(file.index());
+                self.touch(file);
                 let of_stem = &mut self.stem[file.index()];
                 *of_stem = of_stem.max(likeness);
             }
             for &file in &word.folder_of {
-                self.touch(file.index());
+                self.touch(file);
                 let of_folders = &mut self.folders[file.index()];
                 *of_folders = of_folders.max(likeness);
             }
         }
     }
 
-    fn touch(&mut self, file: usize) {
-        if self.stem[file] == 0.0 && self.folders[file] == 0.0 {
+    fn touch(&mut self, file: FileIndex) {
+        if self.stem[file.index()] == 0.0 && self.folders[file.index()] == 0.0 {
             self.touched.push(file);
         }
     }
 
     /// Hands over what was found and forgets it.
-    fn drain(&mut self) -> impl Iterator<Item = (usize, f32, f32)> {
+    fn drain(&mut self) -> impl Iterator<Item = (FileIndex, f32, f32)> {
         let (stem, folders) = (&mut self.stem, &mut self.folders);
-        self.touched.drain(..).map(|file| (file, std::mem::take(&mut stem[file]), std::mem::take(&mut folders[file])))
+        self.touched
+            .drain(..)
+            .map(|file| (file, std::mem::take(&mut stem[file.index()]), std::mem::take(&mut folders[file.index()])))
     }
 }
 
-pub(super) fn boosts(context: &Context<'_>) -> Vec<Boost> {
+pub(super) fn boosts(context: &Context<'_>) -> Boosts {
     let files = context.catalogue.files();
     let total: f32 = context.query.word_terms().map(|(place, _)| context.terms[place].file_idf).sum();
     if total <= 0.0 {
-        return Vec::new();
+        return Boosts::Files(Vec::new());
     }
     let mut overlaps = vec![0.0f32; files.indices_len()];
+    let mut touched = Vec::new();
     let mut likeness = Likeness::new(files.indices_len());
     for (place, term) in context.query.word_terms() {
         let share = context.terms[place].file_idf / total;
         likeness.find(term, files);
         for (file, stem, folders) in likeness.drain() {
-            overlaps[file] += share * (stem + FOLDERS_SHARE * folders * (1.0 - stem));
+            if overlaps[file.index()] == 0.0 {
+                touched.push(file);
+            }
+            overlaps[file.index()] += share * (stem + FOLDERS_SHARE * folders * (1.0 - stem));
         }
     }
-    let mut boosts = Vec::new();
-    for (file, found) in files.iter() {
-        let value = overlaps[file.index()].min(1.0);
-        if value > 0.0 {
-            let chunks = found.chunks().iter().filter(|slot| context.scores[slot.index()] > 0.0);
-            boosts.extend(chunks.map(|&slot| Boost { slot, value }));
-        }
-    }
-    boosts
+    Boosts::Files(touched.into_iter().map(|file| (file, overlaps[file.index()].min(1.0))).collect())
 }
 
 pub(super) fn detail(context: &Context<'_>, slot: Slot) -> String {
@@ -88,5 +86,5 @@ pub(super) fn detail(context: &Context<'_>, slot: Slot) -> String {
         words.any(|(_, word)| word.stem_of.contains(&chunk.file) || word.folder_of.contains(&chunk.file))
     };
     let words: Vec<&str> = context.query.word_terms().map(|(_, term)| term).filter(|term| holds(term)).collect();
-    format!("{} holds {}", File::path(files.get(chunk.file)), words.join(", "))
+    format!("{} holds {}", files.path(chunk.file), words.join(", "))
 }

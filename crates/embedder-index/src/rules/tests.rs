@@ -116,7 +116,7 @@ fn names_made_of_the_words_of_the_question_are_lifted() {
         Sample::new(4, "d.rs", "retry delay"),
         Sample::new(5, "e.rs", "retry delay").defining(Namespace, "retry_delay"),
     ];
-    let effects = effects(&samples, "delay before a retry", "name_cover");
+    let effects = effects(&samples, "delay of a retry", "name_cover");
     let [function, longer, kind, none, namespace] = effects.iter().map(|&(_, effect)| effect).collect::<Vec<_>>()[..]
     else {
         panic!("all are found: {effects:?}");

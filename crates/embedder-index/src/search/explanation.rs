@@ -20,7 +20,7 @@ pub(super) fn explain(search: &Search<'_>, placed: &Placed, best: &[(Slot, f32)]
             _ => 0.0,
         },
     };
-    let mut rules = boosts(search, placed.slot, best);
+    let mut rules = boosts(search, placed.slot, best, fusion.text + fusion.vector);
     let boosted = fusion.text + fusion.vector + rules.iter().map(|rule| rule.effect).sum::<f32>();
     rules.extend(priors(search, placed.slot, boosted));
     if placed.saturated != placed.unsaturated {
@@ -64,15 +64,13 @@ fn vector(search: &Search<'_>, slot: Slot) -> Option<VectorExplanation> {
     Some(VectorExplanation { rank: 1 + meaning.cosines.iter().filter(|&&other| other > cosine).count(), cosine })
 }
 
-fn boosts(search: &Search<'_>, slot: Slot, best: &[(Slot, f32)]) -> Vec<RuleEffect> {
+fn boosts(search: &Search<'_>, slot: Slot, best: &[(Slot, f32)], fused: f32) -> Vec<RuleEffect> {
     let context = search.context(best);
+    let mut score = fused;
     let effects = search.applied.iter().filter_map(|applied| {
-        let boost = applied.boosts.iter().find(|boost| boost.slot == slot)?;
-        Some(RuleEffect {
-            rule: applied.rule.name.to_owned(),
-            effect: applied.scale * boost.value,
-            detail: (applied.rule.detail)(&context, slot),
-        })
+        let effect = applied.scale * applied.boosts.of(slot, score > 0.0, search.catalogue)?;
+        score += effect;
+        Some(RuleEffect { rule: applied.rule.name.to_owned(), effect, detail: (applied.rule.detail)(&context, slot) })
     });
     effects.collect()
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     catalogue::{Catalogue, Slot},
-    rules::{Context, GUARANTEED_WITHIN, SATURATION, defining_chunks, definition_strength},
+    rules::{Context, GUARANTEED_WITHIN, SATURATION, defining_chunks},
     top,
 };
 
@@ -54,15 +54,12 @@ pub(super) fn guarantee_definitions(context: &Context<'_>, placed: &mut Vec<Plac
     let mut needed: Vec<Slot> = Vec::new();
     for identifier in &context.query.identifiers {
         let definitions = defining_chunks(context, identifier);
-        let first = placed.iter().take(within).find(|placed| definitions.contains(&placed.slot));
+        let first = placed.iter().take(within).find(|placed| definitions.binary_search(&placed.slot).is_ok());
         if let Some(first) = first {
             needed.push(first.slot);
             continue;
         }
-        let strongest = definitions.into_iter().map(|slot| {
-            let strength = definition_strength(context.catalogue, context.query, identifier, slot).unwrap_or(0.0);
-            (slot, context.scores[slot.index()].max(strength * f32::MIN_POSITIVE))
-        });
+        let strongest = definitions.into_iter().map(|slot| (slot, context.scores[slot.index()]));
         let strongest = strongest.min_by(|&a, &b| top::compare(a, b, context.catalogue));
         let Some((slot, score)) = strongest else {
             continue;
