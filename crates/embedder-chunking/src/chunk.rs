@@ -165,11 +165,15 @@ impl Outline {
 /// Gives each piece the definitions that begin in it and the names it lies in.
 fn deal(text: &Text<'_>, pieces: Vec<Range<usize>>, definitions: &[Definition]) -> Vec<Chunk> {
     let mut upcoming = definitions.iter().peekable();
-    // Definitions that began before the piece and may reach into it.
+    // Definitions that began before the piece and may reach into it, outermost first.
     let mut open: Vec<&Definition> = Vec::new();
     let mut chunks = Vec::with_capacity(pieces.len());
     for bytes in pieces {
-        open.retain(|definition| definition.bytes.end > bytes.start);
+        // They nest, so those that have ended are the last.
+        while open
+            .pop_if(|inner| inner.bytes.end <= bytes.start)
+            .is_some()
+        {}
         let mut scope = scope_of(&open);
         let mut symbols = Vec::new();
         while let Some(definition) = upcoming.next_if(|next| next.bytes.start < bytes.end) {

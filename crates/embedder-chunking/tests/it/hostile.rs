@@ -140,6 +140,14 @@ fn indentation_without_end_neither_overflows_nor_hangs() {
 }
 
 #[test]
+fn definitions_nested_without_end_keep_a_short_scope() {
+    let bytes = "module A\n".repeat(100_000);
+    let chunked = chunk("a.rb", bytes.as_bytes(), &Limits::default(), &|| false).unwrap();
+    assert_eq!(chunked.parsing, Parsing::Tree);
+    assert!(chunked.chunks.last().unwrap().scope.len() <= 16);
+}
+
+#[test]
 fn ten_megabytes_on_one_line_are_cut() {
     let bytes = "let a = 1; ".repeat(950_000);
     for path in PATHS {
