@@ -3,10 +3,6 @@
 //!
 //! Answers go to standard output, everything else to standard error. `--json` prints one machine-readable document (or
 //! one a line). Exit codes are those of [`crate::error::ErrorCode`].
-#![expect(
-    clippy::print_stdout,
-    reason = "the one module that answers on standard output"
-)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

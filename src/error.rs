@@ -175,14 +175,14 @@ pub enum Error {
     },
     /// The lexical index or the ranking failed.
     #[error(transparent)]
-    Index(#[from] embedder_index::Error),
+    Index(Box<embedder_index::Error>),
     /// A model folder cannot be loaded.
     #[error("the model in {} cannot be used: {source}", .dir.display())]
     Model {
         /// The model's folder.
         dir: PathBuf,
         /// Why.
-        source: embedder_inference::ModelError,
+        source: Box<embedder_inference::ModelError>,
     },
     /// Ctrl-C or SIGTERM.
     #[error("interrupted; what was done is kept")]
@@ -197,6 +197,12 @@ pub enum Error {
 
 fn holder(pid: Option<u32>) -> String {
     pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
+}
+
+impl From<embedder_index::Error> for Error {
+    fn from(error: embedder_index::Error) -> Error {
+        Error::Index(Box::new(error))
+    }
 }
 
 /// The result of most of the program's functions.
@@ -276,6 +282,10 @@ impl Error {
 }
 
 /// Returns the code of an operating system error.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "of the many kinds these mean something to a user"
+)]
 pub fn code_of_io(error: &io::Error) -> ErrorCode {
     match error.kind() {
         io::ErrorKind::NotFound => ErrorCode::NotFound,
@@ -288,6 +298,10 @@ pub fn code_of_io(error: &io::Error) -> ErrorCode {
 }
 
 /// Returns what to do about an operating system error.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other codes have no general remedy"
+)]
 pub fn remedy_of_io(error: &io::Error) -> Option<String> {
     match code_of_io(error) {
         ErrorCode::NotFound => Some("check the spelling of the path".to_owned()),
@@ -301,6 +315,10 @@ pub fn remedy_of_io(error: &io::Error) -> Option<String> {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other errors have no remedy of their own"
+)]
 fn code_of_index(error: &embedder_index::Error) -> ErrorCode {
     match error {
         embedder_index::Error::Io(error) => code_of_io(error),

@@ -232,6 +232,7 @@ impl ChunkRow {
     pub fn record(&self) -> ChunkRecord {
         ChunkRecord {
             id: embedder_index::ChunkId(self.id.0.unsigned_abs()),
+            file: embedder_index::FileId(self.file.0.unsigned_abs()),
             path: self.path.clone(),
             language: self.language.clone(),
             start_line: self.start_line,
@@ -450,8 +451,8 @@ pub trait Store {
     /// Returns a file's chunks with ordinals in the range given, in order, with text.
     fn file_chunks(&self, file: FileId, from: u32, to: u32) -> StoreResult<Vec<ChunkRow>>;
 
-    /// Hands all chunks of a collection, duplicates included, file by file in order of path, to `each`, until it
-    /// returns false.
+    /// Hands all chunks of a collection, duplicates included, source by source and file by file in order of path,
+    /// to `each`, until it returns false.
     fn texts(
         &self,
         collection: CollectionId,

@@ -153,15 +153,16 @@ fn print_search(figures: &SearchFigures) -> Result<()> {
     ))
 }
 
-/// Bytes of source to a chunk, for a sample of about the size asked for.
-const BYTES_PER_CHUNK: u64 = 640;
-
 fn index(context: &Context, chunks: u64, corpus: &Corpus) -> Result<()> {
     let folder = corpus.folder()?;
     let scratch =
         tempfile::tempdir().map_err(|error| Error::io("create", std::env::temp_dir(), error))?;
     let sample = scratch.path().join("sample");
-    bench::index::sample(&folder, &sample, chunks * BYTES_PER_CHUNK)?;
+    bench::corpus::sample(
+        &folder,
+        &sample,
+        chunks * crate::engine::ingest::BYTES_PER_CHUNK,
+    )?;
     let mut config = context.config.clone();
     config.model = Embedder::folder(&context.config)?.display().to_string();
     config.data_dir = scratch.path().join("data");

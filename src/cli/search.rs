@@ -126,10 +126,8 @@ fn print_hit(hit: &Hit, is_terminal: bool) -> Result<()> {
         "{bold}{}:{}-{}{reset}{symbol}  {dim}{:.3}  {}{reset}",
         hit.path, hit.start_line, hit.end_line, hit.score, hit.collection
     ))?;
-    let mut number = hit.snippet.start_line;
-    for text in hit.snippet.text.lines() {
+    for (number, text) in (hit.snippet.start_line..).zip(hit.snippet.text.lines()) {
         output::line(&format!("{dim}{number:>6}{reset}  {}", printable(text)))?;
-        number += 1;
     }
     for part in &hit.context {
         output::line(&format!(

@@ -25,7 +25,7 @@ impl Embedder {
         let encoder = Encoder::load(&ModelFolder::at(&dir), Level::best()).map_err(|source| {
             Error::Model {
                 dir: dir.clone(),
-                source,
+                source: Box::new(source),
             }
         })?;
         Ok(Embedder {

@@ -247,15 +247,18 @@ pub fn plan(config: &Config, request: &IndexRequest) -> Result<Plan> {
 }
 
 /// Mean size of a chunk over the sources of a hundred published packages.
-const BYTES_PER_CHUNK: u64 = 650;
+pub const BYTES_PER_CHUNK: u64 = 650;
 
 /// Chunks that one thread of a current server embeds in a second in f32 with the default model.
 const CHUNKS_PER_SECOND_AND_THREAD: u64 = 70;
 
 fn checked_root(path: &Path) -> Result<PathBuf> {
-    let root = path.canonicalize().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::PathMissing(path.to_owned()),
-        _ => Error::io("read", path, error),
+    let root = path.canonicalize().map_err(|error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            Error::PathMissing(path.to_owned())
+        } else {
+            Error::io("read", path, error)
+        }
     })?;
     if !root.is_dir() {
         return Err(Error::NotAFolder(path.to_owned()));
@@ -449,7 +452,9 @@ impl TextPhase<'_> {
         if !is_current {
             db.set_pipeline(self.source.id, PIPELINE_VERSION)?;
         }
-        db.collect_vectors()?;
+        if report.changed + report.removed > 0 {
+            db.collect_vectors()?;
+        }
         Ok(())
     }
 

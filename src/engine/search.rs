@@ -327,7 +327,7 @@ impl Reader {
                 scanned::search(&self.db, request, &filter, &collections)
             }
             Mode::Hybrid | Mode::Text | Mode::Vector => {
-                self.prepare(request.mode, &collections)?;
+                self.prepare(request.mode, &collections, !filter.is_open())?;
                 ranked::search(self, request, &filter, &collections)
             }
         }
@@ -342,12 +342,12 @@ impl Reader {
         request.check_shape()?;
         let filter = Filter::new(&request.filter)?;
         let collections = self.chosen(&request.collections)?;
-        self.prepare(Mode::Hybrid, &collections)?;
+        self.prepare(Mode::Hybrid, &collections, true)?;
         related::search(self, path, line, request, &filter, &collections)
     }
 
     /// Loads what a ranked search needs.
-    fn prepare(&mut self, mode: Mode, collections: &[Collection]) -> Result<()> {
+    fn prepare(&mut self, mode: Mode, collections: &[Collection], with_places: bool) -> Result<()> {
         if mode != Mode::Text && !self.model_tried {
             self.model_tried = true;
             match Embedder::load(&self.config) {
@@ -364,6 +364,9 @@ impl Reader {
                 let embedder = self.embedder.as_ref().filter(|_| mode != Mode::Text);
                 let view = View::open(&self.db, &self.data_dir, collection, embedder)?;
                 self.views.insert(collection.id, view);
+            }
+            if with_places && let Some(view) = self.views.get_mut(&collection.id) {
+                view.load_places(&self.db, collection)?;
             }
         }
         Ok(())

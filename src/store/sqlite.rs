@@ -143,10 +143,9 @@ pub(super) fn check_structure(connection: &Connection, path: &Path) -> StoreResu
 pub(super) fn explain(path: &Path, error: &rusqlite::Error) -> StoreError {
     let path: PathBuf = path.to_owned();
     let detail = one_line(&error.to_string());
-    let extended = match error {
-        rusqlite::Error::SqliteFailure(failure, _) => failure.extended_code,
-        _ => 0,
-    };
+    let extended = error
+        .sqlite_error()
+        .map_or(0, |failure| failure.extended_code);
     match error.sqlite_error_code() {
         Some(SqliteCode::DatabaseCorrupt | SqliteCode::NotADatabase) => {
             StoreError::Damaged { path, detail }

@@ -4,13 +4,18 @@
 //! The text is made of identifiers and words whose frequencies fall off as they do in code (Zipf), so that common terms
 //! have posting lists as long as real ones. Run with `cargo bench -p embedder-index`; an argument changes the number of
 //! chunks.
-#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a benchmark reads the clock and prints")]
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a benchmark reads the clock and prints"
+)]
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at the first error")]
 
 use std::time::{Duration, Instant};
 
 use embedder_index::{
-    ChunkId, ChunkRecord, Collection, Definition, LexicalIndex, Mode, ParsedQuery, QueryVector, Request, SymbolKind,
+    ChunkId, ChunkRecord, Collection, Definition, FileId, LexicalIndex, Mode, ParsedQuery,
+    QueryVector, Request, SymbolKind,
 };
 use tantivy::directory::RamDirectory;
 
@@ -45,15 +50,17 @@ impl Random {
     }
 
     fn vector(&mut self) -> Vec<f32> {
-        (0..DIMENSIONS).map(|_| (self.unit() + self.unit() + self.unit() - 1.5) as f32).collect()
+        (0..DIMENSIONS)
+            .map(|_| (self.unit() + self.unit() + self.unit() - 1.5) as f32)
+            .collect()
     }
 }
 
 /// A word for each rank, in syllables, so that words look like words and none is another's stem.
 fn word(rank: usize) -> String {
     const SYLLABLES: [&str; 20] = [
-        "ka", "lo", "mi", "ter", "ro", "vu", "sen", "da", "pol", "qui", "ba", "ner", "to", "fi", "gul", "zo", "wa",
-        "hep", "ju", "cor",
+        "ka", "lo", "mi", "ter", "ro", "vu", "sen", "da", "pol", "qui", "ba", "ner", "to", "fi",
+        "gul", "zo", "wa", "hep", "ju", "cor",
     ];
     let mut word = String::new();
     let mut rest = rank + SYLLABLES.len();
@@ -65,14 +72,21 @@ fn word(rank: usize) -> String {
 }
 
 fn identifier(random: &mut Random) -> String {
-    let parts: Vec<String> = (0..1 + random.below(3)).map(|_| word(random.rank())).collect();
+    let parts: Vec<String> = (0..1 + random.below(3))
+        .map(|_| word(random.rank()))
+        .collect();
     parts.join("_")
 }
 
 fn chunk(number: usize, random: &mut Random) -> (ChunkRecord, String) {
     let file = number / CHUNKS_PER_FILE;
     let mut of_file = Random(file as u64 * 7_919 + 1);
-    let path = format!("src/{}/{}/{}.rs", word(of_file.below(60)), word(of_file.rank()), identifier(&mut of_file));
+    let path = format!(
+        "src/{}/{}/{}.rs",
+        word(of_file.below(60)),
+        word(of_file.rank()),
+        identifier(&mut of_file)
+    );
     let mut text = String::new();
     for at in 0..WORDS_PER_CHUNK {
         if at % 6 == 0 {
@@ -84,13 +98,18 @@ fn chunk(number: usize, random: &mut Random) -> (ChunkRecord, String) {
     }
     let definitions = (0..1 + random.below(3)).map(|at| Definition {
         name: identifier(random),
-        kind: if at == 0 { SymbolKind::Type } else { SymbolKind::Function },
+        kind: if at == 0 {
+            SymbolKind::Type
+        } else {
+            SymbolKind::Function
+        },
         start_line: 1,
         end_line: 20,
     });
     let line = u32::try_from(number % CHUNKS_PER_FILE).unwrap() * 25 + 1;
     let record = ChunkRecord {
         id: ChunkId(number as u64),
+        file: FileId((number / CHUNKS_PER_FILE) as u64),
         path,
         language: Some("rust".to_owned()),
         start_line: line,
@@ -107,7 +126,9 @@ fn queries(records: &[ChunkRecord], random: &mut Random) -> Vec<ParsedQuery> {
         if number % 3 == 0 {
             return ParsedQuery::parse(&records[random.below(records.len())].definitions[0].name);
         }
-        let words: Vec<String> = (0..4 + random.below(4)).map(|_| word(random.rank())).collect();
+        let words: Vec<String> = (0..4 + random.below(4))
+            .map(|_| word(random.rank()))
+            .collect();
         ParsedQuery::parse(&format!("how does the {} work", words.join(" ")))
     });
     queries.collect()
@@ -138,25 +159,41 @@ fn report(what: &str, queries: &[ParsedQuery], mut run: impl FnMut(&ParsedQuery)
         .collect();
     times.sort_unstable();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
-    println!("{what:<32}p50 {:>7.3} ms   p95 {:>7.3} ms   p99 {:>7.3} ms", at(0.5), at(0.95), at(0.99));
+    println!(
+        "{what:<32}p50 {:>7.3} ms   p95 {:>7.3} ms   p99 {:>7.3} ms",
+        at(0.5),
+        at(0.95),
+        at(0.99)
+    );
 }
 
 fn main() {
-    let count = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(CHUNKS);
+    let count = std::env::args()
+        .skip(1)
+        .find_map(|argument| argument.parse().ok())
+        .unwrap_or(CHUNKS);
     let mut random = Random(42);
-    let chunks: Vec<(ChunkRecord, String)> = (0..count).map(|number| chunk(number, &mut random)).collect();
+    let chunks: Vec<(ChunkRecord, String)> = (0..count)
+        .map(|number| chunk(number, &mut random))
+        .collect();
     let vectors: Vec<Vec<f32>> = (0..count).map(|_| random.vector()).collect();
 
     let (index, _) = LexicalIndex::open_or_create(RamDirectory::create()).unwrap();
     let mut writer = index.writer().unwrap();
     timed("lexical index: put", || {
-        chunks.iter().for_each(|(record, text)| writer.put(record, text).unwrap());
+        chunks
+            .iter()
+            .for_each(|(record, text)| writer.put(record, text).unwrap());
     });
     timed("lexical index: commit", || writer.commit(1).unwrap());
     timed("lexical index: finish merges", || writer.finish().unwrap());
 
-    let mut collection = timed("open the reader", || Collection::new(index.reader().unwrap(), DIMENSIONS));
-    timed("load metadata", || chunks.iter().for_each(|(record, _)| collection.put(record)));
+    let mut collection = timed("open the reader", || {
+        Collection::new(index.reader().unwrap(), DIMENSIONS)
+    });
+    timed("load metadata", || {
+        chunks.iter().for_each(|(record, _)| collection.put(record));
+    });
     timed("refresh statistics", || collection.refresh().unwrap());
     timed("load vectors", || {
         for ((record, _), vector) in chunks.iter().zip(&vectors) {
@@ -169,19 +206,33 @@ fn main() {
     let queries = queries(&records, &mut random);
     let query_vector = QueryVector::new(&random.vector()).unwrap();
     let mut found = 0;
-    for (name, mode) in [("text", Mode::Text), ("vector", Mode::Vector), ("hybrid", Mode::Hybrid)] {
+    for (name, mode) in [
+        ("text", Mode::Text),
+        ("vector", Mode::Vector),
+        ("hybrid", Mode::Hybrid),
+    ] {
         report(&format!("{name} search"), &queries, |query| {
-            let request = Request { vector: Some(&query_vector), mode, ..Request::new(query) };
+            let request = Request {
+                vector: Some(&query_vector),
+                mode,
+                ..Request::new(query)
+            };
             found += collection.search(&request).unwrap().len();
         });
     }
     report("text search, explained", &queries, |query| {
-        let request = Request { mode: Mode::Text, explain: true, ..Request::new(query) };
+        let request = Request {
+            mode: Mode::Text,
+            explain: true,
+            ..Request::new(query)
+        };
         found += collection.search(&request).unwrap().len();
     });
     report("scan of all vectors", &queries, |_| {
         let mut cosines = vec![0.0; collection.vectors_len()];
-        collection.scan(&query_vector, 0..cosines.len(), None, &mut cosines).unwrap();
+        collection
+            .scan(&query_vector, 0..cosines.len(), None, &mut cosines)
+            .unwrap();
         found += usize::from(cosines[0] > 0.9);
     });
     println!("{found} hits over {count} chunks");

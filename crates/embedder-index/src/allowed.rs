@@ -14,7 +14,9 @@ pub struct Allowed {
 
 impl Allowed {
     pub(crate) fn none(slots: usize) -> Self {
-        Self { words: vec![0; slots.div_ceil(WORD_BITS)] }
+        Self {
+            words: vec![0; slots.div_ceil(WORD_BITS)],
+        }
     }
 
     pub(crate) fn insert(&mut self, slot: Slot) {
@@ -24,12 +26,17 @@ impl Allowed {
     }
 
     pub(crate) fn contains(&self, slot: Slot) -> bool {
-        self.words.get(slot.index() / WORD_BITS).is_some_and(|word| word >> (slot.index() % WORD_BITS) & 1 == 1)
+        self.words
+            .get(slot.index() / WORD_BITS)
+            .is_some_and(|word| word >> (slot.index() % WORD_BITS) & 1 == 1)
     }
 
     /// How many chunks are let through.
     pub fn len(&self) -> usize {
-        self.words.iter().map(|word| word.count_ones() as usize).sum()
+        self.words
+            .iter()
+            .map(|word| word.count_ones() as usize)
+            .sum()
     }
 
     /// Whether nothing is let through.
@@ -50,7 +57,9 @@ mod tests {
             allowed.insert(Slot::new(slot));
         }
         allowed.insert(Slot::new(100_000));
-        let held: Vec<usize> = (0..200).filter(|&slot| allowed.contains(Slot::new(slot))).collect();
+        let held: Vec<usize> = (0..200)
+            .filter(|&slot| allowed.contains(Slot::new(slot)))
+            .collect();
         assert_eq!(held, [0, 63, 64, 129]);
         assert_eq!(allowed.len(), 4);
         assert!(!allowed.is_empty());

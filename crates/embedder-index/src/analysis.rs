@@ -63,7 +63,12 @@ pub struct Analyser {
 impl Default for Analyser {
     fn default() -> Self {
         let stemmer = Stemmer::new(Algorithm::English);
-        Self { stemmer, places: HashMap::new(), stems: Vec::new(), lowered: String::new() }
+        Self {
+            stemmer,
+            places: HashMap::new(),
+            stems: Vec::new(),
+            lowered: String::new(),
+        }
     }
 }
 
@@ -107,7 +112,9 @@ impl Analyser {
     pub fn stem(&mut self, part: &str) -> &str {
         self.lowered.clear();
         lower_into(part, &mut self.lowered);
-        if self.lowered.len() <= UNSTEMMED_CHARS_MAX || !self.lowered.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        if self.lowered.len() <= UNSTEMMED_CHARS_MAX
+            || !self.lowered.bytes().all(|byte| byte.is_ascii_lowercase())
+        {
             return &self.lowered;
         }
         if let Some(&place) = self.places.get(self.lowered.as_str()) {
@@ -117,7 +124,8 @@ impl Analyser {
             self.stems.clear();
             self.places.clear();
         }
-        self.places.insert(self.lowered.as_str().into(), self.stems.len());
+        self.places
+            .insert(self.lowered.as_str().into(), self.stems.len());
         self.stems.push(self.stemmer.stem(&self.lowered).into());
         &self.stems[self.stems.len() - 1]
     }
@@ -149,7 +157,10 @@ pub fn is_whole(term: &str) -> bool {
 /// Appends `text` in lower case.
 pub(crate) fn lower_into(text: &str, lowered: &mut String) {
     if text.is_ascii() {
-        lowered.extend(text.bytes().map(|byte| char::from(byte.to_ascii_lowercase())));
+        lowered.extend(
+            text.bytes()
+                .map(|byte| char::from(byte.to_ascii_lowercase())),
+        );
     } else {
         lowered.extend(text.chars().flat_map(char::to_lowercase));
     }
@@ -170,7 +181,10 @@ mod tests {
     fn compounds_give_their_parts_and_their_marked_whole() {
         check("HttpClient", "http client =httpclient");
         check("parse_requests", "pars request =parse_requests");
-        check("XMLHttpRequest.open", "xml http request =xmlhttprequest open");
+        check(
+            "XMLHttpRequest.open",
+            "xml http request =xmlhttprequest open",
+        );
         check("_private_name", "privat name =private_name");
     }
 
@@ -196,20 +210,30 @@ mod tests {
     #[test]
     fn encoded_data_gives_no_terms() {
         check(&"a".repeat(65), "");
-        check(&format!("key_{}", "b".repeat(64)), &format!("key {}", "b".repeat(64)));
+        check(
+            &format!("key_{}", "b".repeat(64)),
+            &format!("key {}", "b".repeat(64)),
+        );
     }
 
     #[test]
     fn words_of_a_name_are_distinct_and_without_wholes() {
         let words = Analyser::default().words("requests_to_request");
-        assert_eq!(words.iter().map(AsRef::as_ref).collect::<Vec<_>>(), ["request", "to"]);
+        assert_eq!(
+            words.iter().map(AsRef::as_ref).collect::<Vec<_>>(),
+            ["request", "to"]
+        );
     }
 
     #[test]
     fn a_full_memory_of_stems_changes_nothing() {
         let mut analyser = Analyser::default();
         for number in 0..=STEMS_REMEMBERED_MAX {
-            let letters: String = number.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect();
+            let letters: String = number
+                .to_string()
+                .bytes()
+                .map(|digit| char::from(digit - b'0' + b'a'))
+                .collect();
             analyser.stem(&format!("word{letters}"));
         }
         assert!(analyser.stems.len() <= STEMS_REMEMBERED_MAX);

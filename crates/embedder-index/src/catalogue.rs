@@ -84,16 +84,35 @@ impl Catalogue {
             }
             None => self.take_slot(),
         };
-        let file = self.files.intern(&record.path, record.language.as_deref(), &mut self.analyser);
+        let file = self.files.intern(
+            record.file,
+            &record.path,
+            record.language.as_deref(),
+            &mut self.analyser,
+        );
         self.files.add_chunk(file, slot);
         let mut definitions: Vec<DefinitionEntry> = Vec::with_capacity(record.definitions.len());
         for definition in &record.definitions {
             let name = self.names.intern(&definition.name, &mut self.analyser);
-            self.names.add_site(name, Site { slot, kind: definition.kind });
+            self.names.add_site(
+                name,
+                Site {
+                    slot,
+                    kind: definition.kind,
+                },
+            );
             let extent = definition.end_line.saturating_sub(definition.start_line);
-            definitions.push(DefinitionEntry { name, kind: definition.kind, extent });
+            definitions.push(DefinitionEntry {
+                name,
+                kind: definition.kind,
+                extent,
+            });
         }
-        let scope = record.scope.iter().map(|name| self.names.intern(name, &mut self.analyser)).collect();
+        let scope = record
+            .scope
+            .iter()
+            .map(|name| self.names.intern(name, &mut self.analyser))
+            .collect();
         self.file_of[slot.index()] = file;
         self.priors[slot.index()] = self.files.get(file).prior();
         self.slots.insert(record.id, slot);
@@ -161,14 +180,29 @@ impl Catalogue {
 
     /// Whether some chunk of code defines exactly this name.
     pub(crate) fn defines(&self, name: &str) -> bool {
-        let mut same = self.names.spelled_like(name).filter(|&index| self.names.text(index) == name);
-        same.any(|index| self.names.sites(index).iter().any(|site| site.kind.is_code()))
+        let mut same = self
+            .names
+            .spelled_like(name)
+            .filter(|&index| self.names.text(index) == name);
+        same.any(|index| {
+            self.names
+                .sites(index)
+                .iter()
+                .any(|site| site.kind.is_code())
+        })
     }
 
     /// The order among equal scores: by place, never by id, so that the order of indexing shows nowhere.
     pub(crate) fn compare_places(&self, a: Slot, b: Slot) -> Ordering {
         let place = |slot| {
-            self.chunk(slot).map(|chunk| (self.files.path(chunk.file), chunk.start_line, chunk.end_line, chunk.id))
+            self.chunk(slot).map(|chunk| {
+                (
+                    self.files.path(chunk.file),
+                    chunk.start_line,
+                    chunk.end_line,
+                    chunk.id,
+                )
+            })
         };
         place(a).cmp(&place(b))
     }
@@ -196,18 +230,24 @@ impl Catalogue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chunk::Definition;
+    use crate::chunk::{Definition, FileId};
 
     fn record(id: u64, path: &str, names: &[&str]) -> ChunkRecord {
         ChunkRecord {
             id: ChunkId(id),
+            file: FileId::of(path),
             path: path.to_owned(),
             language: Some("rust".to_owned()),
             start_line: 1,
             end_line: 9,
             definitions: names
                 .iter()
-                .map(|&name| Definition { name: name.to_owned(), kind: SymbolKind::Type, start_line: 1, end_line: 9 })
+                .map(|&name| Definition {
+                    name: name.to_owned(),
+                    kind: SymbolKind::Type,
+                    start_line: 1,
+                    end_line: 9,
+                })
                 .collect(),
             scope: vec!["outer".to_owned()],
         }
@@ -216,7 +256,9 @@ mod tests {
     fn sites(catalogue: &Catalogue, name: &str) -> Vec<u64> {
         let names = catalogue.names.spelled_like(name);
         let sites = names.flat_map(|index| catalogue.names.sites(index).to_vec());
-        sites.map(|site| catalogue.chunk(site.slot).unwrap().id.0).collect()
+        sites
+            .map(|site| catalogue.chunk(site.slot).unwrap().id.0)
+            .collect()
     }
 
     #[test]
@@ -229,7 +271,11 @@ mod tests {
         assert_eq!(sites(&catalogue, "kept"), [1]);
         assert!(catalogue.defines("New") && !catalogue.defines("new") && !catalogue.defines("Old"));
         assert_eq!(catalogue.len(), 1);
-        let files: Vec<&str> = catalogue.files.iter().map(|(_, file)| file.path()).collect();
+        let files: Vec<&str> = catalogue
+            .files
+            .iter()
+            .map(|(_, file)| file.path())
+            .collect();
         assert_eq!(files, ["b.rs"]);
     }
 

@@ -6,6 +6,21 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ChunkId(pub u64);
 
+/// The store's row id of a file: two sources of a collection may hold files of the same path.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+pub struct FileId(pub u64);
+
+#[cfg(test)]
+impl FileId {
+    /// In tests a path is a file: a number for it (FNV-1a).
+    pub(crate) fn of(path: &str) -> Self {
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        Self(path.bytes().fold(0xcbf2_9ce4_8422_2325, step))
+    }
+}
+
 /// What kind of thing a definition is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -72,6 +87,8 @@ pub struct Definition {
 pub struct ChunkRecord {
     /// The store's row id.
     pub id: ChunkId,
+    /// The file it belongs to.
+    pub file: FileId,
     /// Path relative to the indexed root, with `/` between its parts.
     pub path: String,
     /// The language's name, where it is known.

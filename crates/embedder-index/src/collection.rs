@@ -86,7 +86,8 @@ impl Collection {
         if let Some(query) = request.scanned_vector() {
             self.check_query(query)?;
             cosines.resize(self.vectors.len(), 0.0);
-            self.vectors.scan(query, 0..cosines.len(), request.allowed, &mut cosines);
+            self.vectors
+                .scan(query, 0..cosines.len(), request.allowed, &mut cosines);
         }
         self.search_scanned(request, cosines)
     }
@@ -99,12 +100,22 @@ impl Collection {
     ///
     /// # Panics
     /// If there are not as many cosines as vectors.
-    pub fn search_scanned(&self, request: &Request<'_>, cosines: Vec<f32>) -> Result<Vec<Hit>, Error> {
+    pub fn search_scanned(
+        &self,
+        request: &Request<'_>,
+        cosines: Vec<f32>,
+    ) -> Result<Vec<Hit>, Error> {
         if let Some(query) = request.scanned_vector() {
             self.check_query(query)?;
             assert_eq!(cosines.len(), self.vectors.len(), "one cosine a vector");
         }
-        search::search(&self.catalogue, &self.postings, &self.vectors, request, cosines)
+        search::search(
+            &self.catalogue,
+            &self.postings,
+            &self.vectors,
+            request,
+            cosines,
+        )
     }
 
     /// Approximate cosines of a part of the vectors, for [`search_scanned`](Self::search_scanned).
@@ -138,7 +149,10 @@ impl Collection {
     ) -> Result<Vec<(ChunkId, f32)>, Error> {
         self.check_query(query)?;
         let nearest = self.vectors.nearest(query, count, allowed, &self.catalogue);
-        Ok(nearest.into_iter().filter_map(|(slot, cosine)| Some((self.catalogue.chunk(slot)?.id, cosine))).collect())
+        Ok(nearest
+            .into_iter()
+            .filter_map(|(slot, cosine)| Some((self.catalogue.chunk(slot)?.id, cosine)))
+            .collect())
     }
 
     /// The chunks of the files that `filter` lets through, by path and language.
@@ -158,18 +172,6 @@ impl Collection {
         if let Some(slot) = self.catalogue.slot(id) {
             allowed.insert(slot);
         }
-    }
-
-    /// The chunks of a file, in order of their lines. Empty where there is no such file.
-    pub fn chunks_of(&self, path: &str) -> Vec<ChunkId> {
-        let chunks = self.catalogue.files().by_path(path).map_or(&[][..], |file| file.chunks());
-        let mut places: Vec<(u32, u32, ChunkId)> = chunks
-            .iter()
-            .filter_map(|&slot| self.catalogue.chunk(slot))
-            .map(|chunk| (chunk.start_line, chunk.end_line, chunk.id))
-            .collect();
-        places.sort_unstable();
-        places.into_iter().map(|(_, _, id)| id).collect()
     }
 
     /// The vector of a chunk, of length one.

@@ -3,8 +3,8 @@
 use tantivy::directory::RamDirectory;
 
 use crate::{
-    ChunkId, ChunkRecord, Collection, Definition, Hit, LexicalIndex, Mode, ParsedQuery, QueryVector, Request,
-    SymbolKind,
+    ChunkId, ChunkRecord, Collection, Definition, FileId, Hit, LexicalIndex, Mode, ParsedQuery,
+    QueryVector, Request, SymbolKind,
 };
 
 /// Dimensions of the vectors of test corpora.
@@ -22,6 +22,7 @@ impl Sample {
     pub(crate) fn new(id: u64, path: &str, text: &str) -> Self {
         let record = ChunkRecord {
             id: ChunkId(id),
+            file: FileId::of(path),
             path: path.to_owned(),
             language: None,
             start_line: u32::try_from(id).unwrap() * 10,
@@ -29,11 +30,20 @@ impl Sample {
             definitions: Vec::new(),
             scope: Vec::new(),
         };
-        Self { record, text: text.to_owned(), vector: None }
+        Self {
+            record,
+            text: text.to_owned(),
+            vector: None,
+        }
     }
 
     pub(crate) fn defining(mut self, kind: SymbolKind, name: &str) -> Self {
-        self.record.definitions.push(Definition { name: name.to_owned(), kind, start_line: 1, end_line: 1 });
+        self.record.definitions.push(Definition {
+            name: name.to_owned(),
+            kind,
+            start_line: 1,
+            end_line: 1,
+        });
         self
     }
 
@@ -71,18 +81,32 @@ pub(crate) fn index(samples: &[Sample], commit_every: usize) -> Collection {
 /// Searches by words, with explanations.
 pub(crate) fn search(collection: &Collection, query: &str) -> Vec<Hit> {
     let query = ParsedQuery::parse(query);
-    collection.search(&Request { mode: Mode::Text, explain: true, ..Request::new(&query) }).unwrap()
+    collection
+        .search(&Request {
+            mode: Mode::Text,
+            explain: true,
+            ..Request::new(&query)
+        })
+        .unwrap()
 }
 
 /// The ids that a search by words finds, best first.
 pub(crate) fn found(collection: &Collection, query: &str) -> Vec<u64> {
-    search(collection, query).iter().map(|hit| hit.id.0).collect()
+    search(collection, query)
+        .iter()
+        .map(|hit| hit.id.0)
+        .collect()
 }
 
 /// What a rule did to a hit; 0 where it did not apply.
 pub(crate) fn effect(hit: &Hit, rule: &str) -> f32 {
     let explanation = hit.explanation.as_ref().unwrap();
-    explanation.rules.iter().filter(|effect| effect.rule == rule).map(|effect| effect.effect).sum()
+    explanation
+        .rules
+        .iter()
+        .filter(|effect| effect.rule == rule)
+        .map(|effect| effect.effect)
+        .sum()
 }
 
 /// A query's vector.

@@ -25,18 +25,28 @@ const SYMBOLS_MAX: usize = 6;
 /// `{folders} {file}: {scope}, {symbols}. {each distinct word of the chunk once}`.
 pub fn chunk_text(record: &ChunkRecord, text: &str) -> String {
     let mut embedded = String::with_capacity(text.len() / 2);
-    let folders: Vec<&str> = path::folders(&record.path).rev().take(FOLDERS_MAX).collect();
+    let folders: Vec<&str> = path::folders(&record.path)
+        .rev()
+        .take(FOLDERS_MAX)
+        .collect();
     for folder in folders.into_iter().rev() {
         push_words(folder, &mut embedded);
     }
     push_words(path::stem(&record.path), &mut embedded);
     close(&mut embedded, ':');
 
-    let scope = record.scope.iter().skip(record.scope.len().saturating_sub(SCOPES_MAX));
+    let scope = record
+        .scope
+        .iter()
+        .skip(record.scope.len().saturating_sub(SCOPES_MAX));
     for name in scope {
         push_words(name, &mut embedded);
     }
-    let symbols = record.definitions.iter().filter(|definition| definition.kind.is_searched()).take(SYMBOLS_MAX);
+    let symbols = record
+        .definitions
+        .iter()
+        .filter(|definition| definition.kind.is_searched())
+        .take(SYMBOLS_MAX);
     let mut symbols = symbols.peekable();
     if !record.scope.is_empty() && symbols.peek().is_some() {
         close(&mut embedded, ',');
@@ -59,7 +69,11 @@ pub fn chunk_text(record: &ChunkRecord, text: &str) -> String {
 /// words is embedded as it is.
 pub fn query_text(query: &str) -> String {
     let kept: Vec<String> = words(query).filter(|word| !is_stop_word(word)).collect();
-    if kept.is_empty() { query.trim().to_lowercase() } else { kept.join(" ") }
+    if kept.is_empty() {
+        query.trim().to_lowercase()
+    } else {
+        kept.join(" ")
+    }
 }
 
 /// The words of a text in lower case, without one-letter words and numbers.
@@ -98,13 +112,18 @@ fn close(embedded: &mut String, mark: char) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chunk::{ChunkId, Definition, SymbolKind};
+    use crate::chunk::{ChunkId, Definition, FileId, SymbolKind};
 
     fn record(path: &str, scope: &[&str], symbols: &[(&str, SymbolKind)]) -> ChunkRecord {
-        let definitions =
-            symbols.iter().map(|&(name, kind)| Definition { name: name.to_owned(), kind, start_line: 1, end_line: 2 });
+        let definitions = symbols.iter().map(|&(name, kind)| Definition {
+            name: name.to_owned(),
+            kind,
+            start_line: 1,
+            end_line: 2,
+        });
         ChunkRecord {
             id: ChunkId(1),
+            file: FileId::of(path),
             path: path.to_owned(),
             language: None,
             start_line: 1,
@@ -116,8 +135,15 @@ mod tests {
 
     #[test]
     fn a_chunk_is_its_header_and_its_distinct_words() {
-        let symbols = [("send_all", SymbolKind::Function), ("LIMIT", SymbolKind::Variable)];
-        let record = record("crates/net/src/http/HttpClient.rs", &["net", "client", "HttpClient"], &symbols);
+        let symbols = [
+            ("send_all", SymbolKind::Function),
+            ("LIMIT", SymbolKind::Variable),
+        ];
+        let record = record(
+            "crates/net/src/http/HttpClient.rs",
+            &["net", "client", "HttpClient"],
+            &symbols,
+        );
         let text = "pub fn send_all(&self, n: u32) -> Result { self.send(n); sendAll(42, 1234) }";
         assert_eq!(
             chunk_text(&record, text),
@@ -128,15 +154,24 @@ mod tests {
     #[test]
     fn missing_parts_of_the_header_leave_no_punctuation() {
         assert_eq!(chunk_text(&record("a.md", &[], &[]), "One two"), "one two");
-        assert_eq!(chunk_text(&record("notes.md", &[], &[]), "One two"), "notes: one two");
+        assert_eq!(
+            chunk_text(&record("notes.md", &[], &[]), "One two"),
+            "notes: one two"
+        );
         let headed = record("notes.md", &[], &[("Set up", SymbolKind::Heading)]);
         assert_eq!(chunk_text(&headed, "One two"), "notes: set up. one two");
-        assert_eq!(chunk_text(&record("notes.md", &["Intro"], &[]), ""), "notes: intro.");
+        assert_eq!(
+            chunk_text(&record("notes.md", &["Intro"], &[]), ""),
+            "notes: intro."
+        );
     }
 
     #[test]
     fn a_query_loses_its_stop_words_unless_it_has_no_others() {
-        assert_eq!(query_text("How does the HttpClient retry?"), "http client retry");
+        assert_eq!(
+            query_text("How does the HttpClient retry?"),
+            "http client retry"
+        );
         assert_eq!(query_text("How does it work"), "how does it work");
         assert_eq!(query_text(""), "");
     }

@@ -12,7 +12,9 @@ use tantivy::{
 #[non_exhaustive]
 pub enum Error {
     /// The files of the lexical index contradict themselves, or some are missing.
-    #[error("the lexical index is damaged: {detail}; delete its folder to rebuild it from the store")]
+    #[error(
+        "the lexical index is damaged: {detail}; delete its folder to rebuild it from the store"
+    )]
     Damaged {
         /// What was found.
         detail: String,
@@ -54,7 +56,9 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn damaged(detail: impl Into<String>) -> Self {
-        Self::Damaged { detail: detail.into() }
+        Self::Damaged {
+            detail: detail.into(),
+        }
     }
 
     /// Whether deleting the lexical index and building it again from the store is the remedy.
@@ -63,19 +67,25 @@ impl Error {
     }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "the engine's other errors, and those to come, are one case here")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the engine's other errors, and those to come, are one case here"
+)]
 impl From<TantivyError> for Error {
     fn from(error: TantivyError) -> Self {
         match error {
             TantivyError::DataCorruption(detail) => Self::damaged(format!("{detail:?}")),
             TantivyError::OpenReadError(error) => error.into(),
-            TantivyError::OpenWriteError(OpenWriteError::IoError { io_error, .. }) => io_error.into(),
+            TantivyError::OpenWriteError(OpenWriteError::IoError { io_error, .. }) => {
+                io_error.into()
+            }
             TantivyError::IoError(error) => error.into(),
             TantivyError::LockFailure(LockError::LockBusy, _) => Self::Locked,
             TantivyError::LockFailure(LockError::IoError(error), _) => error.into(),
-            TantivyError::IncompatibleIndex(found) => {
-                Self::VersionMismatch { found: format!("{found:?}"), expected: crate::lexical::VERSION }
-            }
+            TantivyError::IncompatibleIndex(found) => Self::VersionMismatch {
+                found: format!("{found:?}"),
+                expected: crate::lexical::VERSION,
+            },
             TantivyError::SchemaError(detail) => Self::damaged(detail),
             other => Self::Engine(other),
         }
@@ -85,17 +95,29 @@ impl From<TantivyError> for Error {
 impl From<OpenReadError> for Error {
     fn from(error: OpenReadError) -> Self {
         match error {
-            OpenReadError::FileDoesNotExist(path) => Self::damaged(format!("{} is missing", path.display())),
+            OpenReadError::FileDoesNotExist(path) => {
+                Self::damaged(format!("{} is missing", path.display()))
+            }
             OpenReadError::IoError { io_error, .. } => io_error.into(),
-            OpenReadError::IncompatibleIndex(found) => TantivyError::IncompatibleIndex(found).into(),
+            OpenReadError::IncompatibleIndex(found) => {
+                TantivyError::IncompatibleIndex(found).into()
+            }
         }
     }
 }
 
 impl From<Arc<io::Error>> for Error {
     fn from(error: Arc<io::Error>) -> Self {
-        let kinds_of_damage = [io::ErrorKind::UnexpectedEof, io::ErrorKind::InvalidData, io::ErrorKind::InvalidInput];
-        if kinds_of_damage.contains(&error.kind()) { Self::damaged(error.to_string()) } else { Self::Io(error) }
+        let kinds_of_damage = [
+            io::ErrorKind::UnexpectedEof,
+            io::ErrorKind::InvalidData,
+            io::ErrorKind::InvalidInput,
+        ];
+        if kinds_of_damage.contains(&error.kind()) {
+            Self::damaged(error.to_string())
+        } else {
+            Self::Io(error)
+        }
     }
 }
 

@@ -62,7 +62,11 @@ impl Spread {
     /// V of a cosine, in 0 to 1; more than 0 for every chunk that has a vector.
     pub(crate) fn share(self, cosine: f32) -> f32 {
         let range = self.max - self.median;
-        let share = if range > 0.0 { (cosine - self.median) / range } else { f32::from(u8::from(cosine >= self.max)) };
+        let share = if range > 0.0 {
+            (cosine - self.median) / range
+        } else {
+            f32::from(u8::from(cosine >= self.max))
+        };
         // Cosines lie in -1 to 1, so the floor is positive.
         let floor = BELOW_MEDIAN_MAX * (cosine + 1.5) / 2.5;
         share.clamp(floor.clamp(0.0, BELOW_MEDIAN_MAX), 1.0)
@@ -99,18 +103,32 @@ mod tests {
 
     #[test]
     fn the_best_has_all_and_the_median_next_to_nothing() {
-        let spread = Spread { median: 0.2, max: 0.7 };
+        let spread = Spread {
+            median: 0.2,
+            max: 0.7,
+        };
         assert_eq!(spread.share(0.7), 1.0);
         assert!((spread.share(0.45) - 0.5).abs() < 1e-6);
         assert!(spread.share(0.2) <= BELOW_MEDIAN_MAX);
         assert!(spread.share(-1.0) > 0.0);
         assert!(spread.share(-0.9) > spread.share(-1.0));
-        assert_eq!(spread.share(0.8), 1.0, "an approximate cosine may lie above the exact best");
+        assert_eq!(
+            spread.share(0.8),
+            1.0,
+            "an approximate cosine may lie above the exact best"
+        );
     }
 
     #[test]
     fn a_lone_chunk_has_all() {
-        assert_eq!(Spread { median: 0.3, max: 0.3 }.share(0.3), 1.0);
+        assert_eq!(
+            Spread {
+                median: 0.3,
+                max: 0.3
+            }
+            .share(0.3),
+            1.0
+        );
     }
 
     #[test]

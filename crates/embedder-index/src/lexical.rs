@@ -66,7 +66,9 @@ impl LexicalIndex {
     /// # Errors
     /// [`Error::Damaged`] and [`Error::VersionMismatch`] where the directory holds something else than a sound index of
     /// this version.
-    pub fn open_or_create(directory: impl Into<Box<dyn Directory>>) -> Result<(Self, Opened), Error> {
+    pub fn open_or_create(
+        directory: impl Into<Box<dyn Directory>>,
+    ) -> Result<(Self, Opened), Error> {
         let directory = SignedDirectory::new(directory.into());
         if Index::exists(&directory)? {
             let (index, applied) = Self::open(directory)?;
@@ -74,7 +76,10 @@ impl LexicalIndex {
         }
         let (schema, layout) = schema::build();
         // Nothing is stored, so there is nothing to compress on a thread of its own.
-        let settings = IndexSettings { docstore_compress_dedicated_thread: false, ..IndexSettings::default() };
+        let settings = IndexSettings {
+            docstore_compress_dedicated_thread: false,
+            ..IndexSettings::default()
+        };
         let index = Index::create(directory, schema, settings)?;
         Ok((Self { index, layout }, Opened::Created))
     }
@@ -104,7 +109,11 @@ impl LexicalIndex {
     /// # Errors
     /// Where its files cannot be read.
     pub fn reader(&self) -> Result<LexicalReader, Error> {
-        let reader = self.index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+        let reader = self
+            .index
+            .reader_builder()
+            .reload_policy(ReloadPolicy::Manual)
+            .try_into()?;
         LexicalReader::new(reader, self.layout)
     }
 
@@ -113,7 +122,10 @@ impl LexicalIndex {
         let (schema, layout) = schema::build();
         let applied = {
             // While this lock is held no writer removes the files that are about to be verified.
-            let _no_removal = index.directory().acquire_lock(&META_LOCK).map_err(tantivy::TantivyError::from)?;
+            let _no_removal = index
+                .directory()
+                .acquire_lock(&META_LOCK)
+                .map_err(tantivy::TantivyError::from)?;
             let meta = index.load_metas()?;
             let payload = Payload::of(meta.payload.as_deref(), meta.segments.is_empty())?;
             if index.schema() != schema {
@@ -149,7 +161,10 @@ fn verify_files(index: &Index, raw: &SignedDirectory, segment: &SegmentMeta) -> 
         let path = segment.relative_path(component);
         let bytes = raw.get_file_handle(&path)?.len();
         if bytes < FOOTER_BYTES_MIN || !index.directory().validate_checksum(&path)? {
-            return Err(Error::damaged(format!("{} does not match its checksum", path.display())));
+            return Err(Error::damaged(format!(
+                "{} does not match its checksum",
+                path.display()
+            )));
         }
     }
     Ok(())
@@ -164,7 +179,11 @@ pub struct LexicalReader {
 
 impl LexicalReader {
     fn new(reader: IndexReader, layout: Layout) -> Result<Self, Error> {
-        let mut reader = Self { reader, layout, segments: Vec::new() };
+        let mut reader = Self {
+            reader,
+            layout,
+            segments: Vec::new(),
+        };
         reader.load_segments()?;
         Ok(reader)
     }
@@ -185,7 +204,10 @@ impl LexicalReader {
     fn load_segments(&mut self) -> Result<(), Error> {
         let searcher = self.reader.searcher();
         let segments = searcher.segment_readers().iter().map(|segment| {
-            let known = self.segments.iter().find(|known| known.id() == segment.segment_id());
+            let known = self
+                .segments
+                .iter()
+                .find(|known| known.id() == segment.segment_id());
             SegmentData::load(segment, &self.layout, known.map(AsRef::as_ref)).map(Arc::new)
         });
         self.segments = segments.collect::<Result<_, _>>()?;

@@ -16,12 +16,13 @@
 //! * The vectors of [`Collection::nearest`] are the nearest there are, not approximately so.
 //!
 //! ```
-//! use embedder_index::{ChunkId, ChunkRecord, Collection, LexicalIndex, ParsedQuery, Request};
+//! use embedder_index::{ChunkId, ChunkRecord, FileId, Collection, LexicalIndex, ParsedQuery, Request};
 //! use tantivy::directory::RamDirectory;
 //!
 //! let (index, _) = LexicalIndex::open_or_create(RamDirectory::create())?;
 //! let chunk = ChunkRecord {
 //!     id: ChunkId(1),
+//!     file: FileId(1),
 //!     path: "src/http/retry.rs".to_owned(),
 //!     language: Some("rust".to_owned()),
 //!     start_line: 1,
@@ -63,10 +64,12 @@ mod top;
 mod vectors;
 
 pub use allowed::Allowed;
-pub use chunk::{ChunkId, ChunkRecord, Definition, SymbolKind};
+pub use chunk::{ChunkId, ChunkRecord, Definition, FileId, SymbolKind};
 pub use collection::Collection;
 pub use error::Error;
-pub use explain::{Bm25Explanation, Explanation, FusionExplanation, RuleEffect, TermExplanation, VectorExplanation};
+pub use explain::{
+    Bm25Explanation, Explanation, FusionExplanation, RuleEffect, TermExplanation, VectorExplanation,
+};
 pub use fusion::Mode;
 pub use lexical::{LexicalIndex, LexicalReader, LexicalWriter, Opened};
 pub use query::{Identifier, ParsedQuery, Shape};

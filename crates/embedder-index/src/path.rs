@@ -18,7 +18,10 @@ pub fn stem(path: &str) -> &str {
     let file_name = parts.next().unwrap_or(path).trim_start_matches('.');
     let stem = file_name.split('.').next().unwrap_or(file_name);
     if NAMELESS_STEMS.contains(&stem) {
-        return parts.next().filter(|folder| !folder.is_empty()).unwrap_or(stem);
+        return parts
+            .next()
+            .filter(|folder| !folder.is_empty())
+            .unwrap_or(stem);
     }
     stem
 }
@@ -26,8 +29,13 @@ pub fn stem(path: &str) -> &str {
 /// The last folders of a path, outermost first.
 pub fn folders(path: &str) -> impl DoubleEndedIterator<Item = &str> {
     let folders = path.rsplit_once('/').map_or("", |(folders, _)| folders);
-    let start = folders.rmatch_indices('/').nth(FOLDERS_MAX - 1).map_or(0, |(at, _)| at + 1);
-    folders[start..].split('/').filter(|folder| !folder.is_empty())
+    let start = folders
+        .rmatch_indices('/')
+        .nth(FOLDERS_MAX - 1)
+        .map_or(0, |(at, _)| at + 1);
+    folders[start..]
+        .split('/')
+        .filter(|folder| !folder.is_empty())
 }
 
 /// Why a file is less likely to be the answer than its text makes it look.
@@ -48,7 +56,13 @@ pub enum Prior {
 
 impl Prior {
     /// Every prior, in the order explanations name them.
-    pub const ALL: [Self; 5] = [Self::Test, Self::Example, Self::Compat, Self::ReExport, Self::TypeStub];
+    pub const ALL: [Self; 5] = [
+        Self::Test,
+        Self::Example,
+        Self::Compat,
+        Self::ReExport,
+        Self::TypeStub,
+    ];
 
     /// What the score of such a file is multiplied by (measured together; each is worth a few thousandths of NDCG).
     pub fn factor(self) -> f32 {
@@ -76,9 +90,13 @@ impl Prior {
         let (folders, file_name) = path.rsplit_once('/').unwrap_or(("", &path));
         let mut folders = folders.split('/');
         match self {
-            Self::Test => folders.any(|folder| TEST_FOLDERS.contains(&folder)) || is_test_file(file_name),
+            Self::Test => {
+                folders.any(|folder| TEST_FOLDERS.contains(&folder)) || is_test_file(file_name)
+            }
             Self::Example => folders.any(|folder| EXAMPLE_FOLDERS.contains(&folder)),
-            Self::Compat => folders.any(|folder| COMPAT_FOLDERS.contains(&folder)) || is_compat_file(file_name),
+            Self::Compat => {
+                folders.any(|folder| COMPAT_FOLDERS.contains(&folder)) || is_compat_file(file_name)
+            }
             Self::ReExport => RE_EXPORT_FILES.contains(&file_name),
             Self::TypeStub => file_name.ends_with(".d.ts") || file_name.ends_with(".pyi"),
         }
@@ -87,7 +105,11 @@ impl Prior {
 
 /// The product of the priors that apply to a path, 1 where none does.
 pub fn prior(path: &str) -> f32 {
-    let product: f32 = Prior::ALL.iter().filter(|prior| prior.applies_to(path)).map(|prior| prior.factor()).product();
+    let product: f32 = Prior::ALL
+        .iter()
+        .filter(|prior| prior.applies_to(path))
+        .map(|prior| prior.factor())
+        .product();
     product.max(PRIOR_MIN)
 }
 
@@ -116,8 +138,17 @@ const TEST_FOLDERS: [&str; 22] = [
     "benchmarks",
 ];
 
-const EXAMPLE_FOLDERS: [&str; 9] =
-    ["example", "examples", "sample", "samples", "demo", "demos", "doc", "docs", "tutorials"];
+const EXAMPLE_FOLDERS: [&str; 9] = [
+    "example",
+    "examples",
+    "sample",
+    "samples",
+    "demo",
+    "demos",
+    "doc",
+    "docs",
+    "tutorials",
+];
 
 const COMPAT_FOLDERS: [&str; 14] = [
     "compat",
@@ -151,11 +182,19 @@ const RE_EXPORT_FILES: [&str; 9] = [
 /// Recognises `test_x.py`, `x_test.go`, `x.spec.ts`, `XTest.java` (lower-cased `xtest`), `conftest.py` and their like.
 fn is_test_file(file_name: &str) -> bool {
     let (stem, rest) = file_name.split_once('.').unwrap_or((file_name, ""));
-    let by_prefix = ["test_", "mock_", "bench_"].iter().any(|prefix| stem.starts_with(prefix));
-    let by_suffix = ["_test", "_tests", "_spec", "_mock", "_bench", "-test", "-spec"];
+    let by_prefix = ["test_", "mock_", "bench_"]
+        .iter()
+        .any(|prefix| stem.starts_with(prefix));
+    let by_suffix = [
+        "_test", "_tests", "_spec", "_mock", "_bench", "-test", "-spec",
+    ];
     let by_suffix = by_suffix.iter().any(|suffix| stem.ends_with(suffix));
     let by_name = matches!(stem, "test" | "tests" | "conftest");
-    let by_extension = rest.split('.').rev().skip(1).any(|part| matches!(part, "test" | "tests" | "spec" | "mock"));
+    let by_extension = rest
+        .split('.')
+        .rev()
+        .skip(1)
+        .any(|part| matches!(part, "test" | "tests" | "spec" | "mock"));
     let by_class = ["java", "kt", "cs", "swift", "scala", "php"].contains(&rest)
         && (stem.ends_with("test") || stem.ends_with("tests") || stem.ends_with("testcase"));
     by_prefix || by_suffix || by_name || by_extension || by_class
@@ -231,7 +270,10 @@ mod tests {
             ("src/types.d.ts", vec![Prior::TypeStub]),
             ("tests/pkg/__init__.py", vec![Prior::Test, Prior::ReExport]),
         ] {
-            let found: Vec<Prior> = Prior::ALL.into_iter().filter(|prior| prior.applies_to(path)).collect();
+            let found: Vec<Prior> = Prior::ALL
+                .into_iter()
+                .filter(|prior| prior.applies_to(path))
+                .collect();
             assert_eq!(found, expected, "{path}");
         }
     }

@@ -68,7 +68,12 @@ impl ParsedQuery {
             terms = stop_terms;
         }
         let (shape, identifiers) = identifiers_asked_for(text);
-        Self { terms, words, identifiers, shape }
+        Self {
+            terms,
+            words,
+            identifiers,
+            shape,
+        }
     }
 
     /// The terms that are words, with their place among all terms.
@@ -92,9 +97,14 @@ fn push_distinct(terms: &mut Vec<String>, term: &str) {
 fn identifiers_asked_for(text: &str) -> (Shape, Vec<Identifier>) {
     let bare = text.trim_matches('`').trim_end_matches("()");
     if let Some(identifier) = qualified(bare) {
-        let is_plain_word =
-            identifier.qualifiers.is_empty() && !bare.contains('_') && !bare.contains(char::is_uppercase);
-        let shape = if is_plain_word { Shape::Word } else { Shape::Identifier };
+        let is_plain_word = identifier.qualifiers.is_empty()
+            && !bare.contains('_')
+            && !bare.contains(char::is_uppercase);
+        let shape = if is_plain_word {
+            Shape::Word
+        } else {
+            Shape::Identifier
+        };
         return (shape, vec![identifier]);
     }
     let mut found: Vec<Identifier> = Vec::new();
@@ -119,7 +129,10 @@ fn looks_like_code(identifier: &Identifier, is_first: bool) -> bool {
     let name = &identifier.name;
     let capitals_only = name.chars().count() > 2 && name.chars().all(char::is_uppercase);
     let has_capital = name.contains(char::is_uppercase) && name.chars().nth(1).is_some();
-    !identifier.qualifiers.is_empty() || parts(name).nth(1).is_some() || capitals_only || (has_capital && !is_first)
+    !identifier.qualifiers.is_empty()
+        || parts(name).nth(1).is_some()
+        || capitals_only
+        || (has_capital && !is_first)
 }
 
 /// Splits `a::b`, `a.b`, `a->b` and `a#b`; none where `text` is anything else than one identifier.
@@ -127,7 +140,9 @@ fn qualified(text: &str) -> Option<Identifier> {
     let mut names: Vec<&str> = Vec::new();
     let mut rest = text;
     loop {
-        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(rest.len());
         let (name, after) = rest.split_at(end);
         if !name.starts_with(|c: char| c.is_alphabetic() || c == '_') {
             return None;
@@ -136,12 +151,17 @@ fn qualified(text: &str) -> Option<Identifier> {
         if after.is_empty() {
             break;
         }
-        rest = ["::", "->", ".", "#"].iter().find_map(|separator| after.strip_prefix(separator))?;
+        rest = ["::", "->", ".", "#"]
+            .iter()
+            .find_map(|separator| after.strip_prefix(separator))?;
     }
     let (name, qualifiers) = names.split_last()?;
     Some(Identifier {
         name: (*name).to_owned(),
-        qualifiers: qualifiers.iter().map(|&qualifier| qualifier.to_owned()).collect(),
+        qualifiers: qualifiers
+            .iter()
+            .map(|&qualifier| qualifier.to_owned())
+            .collect(),
     })
 }
 
@@ -157,19 +177,41 @@ mod tests {
         let named: Vec<String> = query
             .identifiers
             .iter()
-            .map(|identifier| [&identifier.qualifiers[..], std::slice::from_ref(&identifier.name)].concat().join("/"))
+            .map(|identifier| {
+                [
+                    &identifier.qualifiers[..],
+                    std::slice::from_ref(&identifier.name),
+                ]
+                .concat()
+                .join("/")
+            })
             .collect();
         assert_eq!(named, identifiers, "{text}");
     }
 
     #[test]
     fn one_identifier_is_told_from_a_word_and_from_prose() {
-        check("HttpClient", Shape::Identifier, &["http", "client", "=httpclient"], &["HttpClient"]);
-        check("send_all()", Shape::Identifier, &["send", "all", "=send_all"], &["send_all"]);
+        check(
+            "HttpClient",
+            Shape::Identifier,
+            &["http", "client", "=httpclient"],
+            &["HttpClient"],
+        );
+        check(
+            "send_all()",
+            Shape::Identifier,
+            &["send", "all", "=send_all"],
+            &["send_all"],
+        );
         check("Router", Shape::Identifier, &["router"], &["Router"]);
         check("fs::open", Shape::Identifier, &["fs", "open"], &["fs/open"]);
         check("a->b", Shape::Identifier, &["b"], &["a/b"]);
-        check("Foo#bar.baz", Shape::Identifier, &["foo", "bar", "baz"], &["Foo/bar/baz"]);
+        check(
+            "Foo#bar.baz",
+            Shape::Identifier,
+            &["foo", "bar", "baz"],
+            &["Foo/bar/baz"],
+        );
         check("`parse`", Shape::Word, &["pars"], &["parse"]);
         check("parse", Shape::Word, &["pars"], &["parse"]);
         check("open file", Shape::Prose, &["open", "file"], &[]);
@@ -180,21 +222,45 @@ mod tests {
 
     #[test]
     fn identifiers_are_found_in_prose() {
-        check("How does Router find routes?", Shape::Prose, &["router", "rout"], &["Router"]);
+        check(
+            "How does Router find routes?",
+            Shape::Prose,
+            &["router", "rout"],
+            &["Router"],
+        );
         check("Router finding", Shape::Prose, &["router", "find"], &[]);
         check("HTTP errors", Shape::Prose, &["http", "error"], &["HTTP"]);
         check(
             "why (in `serve`) is set_timeout() slow, see io::Error.",
             Shape::Prose,
-            &["serv", "set", "timeout", "=set_timeout", "slow", "see", "io", "error"],
+            &[
+                "serv",
+                "set",
+                "timeout",
+                "=set_timeout",
+                "slow",
+                "see",
+                "io",
+                "error",
+            ],
             &["serve", "set_timeout", "io/Error"],
         );
     }
 
     #[test]
     fn stop_words_go_unless_nothing_else_is_asked() {
-        check("how does this work", Shape::Prose, &["how", "doe", "this", "work"], &[]);
-        check("find_by_id", Shape::Identifier, &["find", "by", "id", "=find_by_id"], &["find_by_id"]);
+        check(
+            "how does this work",
+            Shape::Prose,
+            &["how", "doe", "this", "work"],
+            &[],
+        );
+        check(
+            "find_by_id",
+            Shape::Identifier,
+            &["find", "by", "id", "=find_by_id"],
+            &["find_by_id"],
+        );
         let query = ParsedQuery::parse("how to parse");
         assert_eq!(query.terms, ["pars"]);
         assert_eq!(query.words, ["how", "to", "pars"]);
@@ -202,7 +268,9 @@ mod tests {
 
     #[test]
     fn a_pasted_text_is_cut() {
-        let pasted: String = (0..5_000).map(|number| format!("WordNumber{number}é ")).collect();
+        let pasted: String = (0..5_000)
+            .map(|number| format!("WordNumber{number}é "))
+            .collect();
         let query = ParsedQuery::parse(&pasted);
         assert_eq!(query.terms.len(), TERMS_MAX);
         assert_eq!(query.identifiers.len(), IDENTIFIERS_MAX);

@@ -64,10 +64,16 @@ impl Boosts {
     /// Adds the boosts, times `scale`, to the scores.
     pub(crate) fn add_to(&self, scores: &mut [f32], scale: f32, catalogue: &Catalogue) {
         match self {
-            Self::Chunks(boosts) => boosts.iter().for_each(|boost| scores[boost.slot.index()] += scale * boost.value),
-            Self::Files(boosts) if boosts.len() > catalogue.files().indices_len() / FILES_PER_LOOKUP => {
+            Self::Chunks(boosts) => boosts
+                .iter()
+                .for_each(|boost| scores[boost.slot.index()] += scale * boost.value),
+            Self::Files(boosts)
+                if boosts.len() > catalogue.files().indices_len() / FILES_PER_LOOKUP =>
+            {
                 let mut by_file = vec![0.0; catalogue.files().indices_len()];
-                boosts.iter().for_each(|&(file, value)| by_file[file.index()] = scale * value);
+                boosts
+                    .iter()
+                    .for_each(|&(file, value)| by_file[file.index()] = scale * value);
                 for (score, file) in scores.iter_mut().zip(catalogue.file_of()) {
                     if *score > 0.0 {
                         *score += by_file.get(file.index()).copied().unwrap_or(0.0);
@@ -88,11 +94,17 @@ impl Boosts {
     /// The boost of a chunk that has been `found` before, or not.
     pub(crate) fn of(&self, slot: Slot, found: bool, catalogue: &Catalogue) -> Option<f32> {
         match self {
-            Self::Chunks(boosts) => boosts.iter().find(|boost| boost.slot == slot).map(|boost| boost.value),
+            Self::Chunks(boosts) => boosts
+                .iter()
+                .find(|boost| boost.slot == slot)
+                .map(|boost| boost.value),
             Self::Files(_) if !found => None,
             Self::Files(boosts) => {
                 let of_slot = catalogue.file_of()[slot.index()];
-                boosts.iter().find(|&&(file, _)| file == of_slot).map(|&(_, value)| value)
+                boosts
+                    .iter()
+                    .find(|&&(file, _)| file == of_slot)
+                    .map(|&(_, value)| value)
             }
         }
     }
@@ -114,7 +126,11 @@ pub(crate) struct BoostRule {
 
 impl BoostRule {
     pub(crate) fn weight(&self, is_symbol: bool) -> f32 {
-        if is_symbol { self.symbol_weight } else { self.prose_weight }
+        if is_symbol {
+            self.symbol_weight
+        } else {
+            self.prose_weight
+        }
     }
 }
 

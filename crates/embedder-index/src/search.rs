@@ -55,7 +55,15 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// A search for the ten best, by everything there is.
     pub fn new(query: &'a ParsedQuery) -> Self {
-        Self { query, vector: None, mode: Mode::Hybrid, allowed: None, limit: 10, saturate: true, explain: false }
+        Self {
+            query,
+            vector: None,
+            mode: Mode::Hybrid,
+            allowed: None,
+            limit: 10,
+            saturate: true,
+            explain: false,
+        }
     }
 
     /// The vector, where the mode has a use for it.
@@ -120,14 +128,24 @@ pub(crate) fn search(
     let mut query = request.query.clone();
     let is_symbol = match query.shape {
         Shape::Identifier => true,
-        Shape::Word => query.identifiers.iter().all(|word| catalogue.defines(&word.name)),
+        Shape::Word => query
+            .identifiers
+            .iter()
+            .all(|word| catalogue.defines(&word.name)),
         Shape::Prose => false,
     };
     if query.shape == Shape::Word && !is_symbol {
         query.identifiers.clear();
     }
-    let request = Request { query: &query, ..*request };
-    let terms = query.terms.iter().map(|term| postings.term(term, catalogue)).collect::<Result<_, _>>()?;
+    let request = Request {
+        query: &query,
+        ..*request
+    };
+    let terms = query
+        .terms
+        .iter()
+        .map(|term| postings.term(term, catalogue))
+        .collect::<Result<_, _>>()?;
     let mut search = Search {
         catalogue,
         vectors,
@@ -148,7 +166,10 @@ pub(crate) fn search(
     }
     let mut placed = search.ordered();
     guarantee_definitions(&search.context(&best), &mut placed, request.limit);
-    Ok(placed.into_iter().filter_map(|placed| search.hit(placed, &best)).collect())
+    Ok(placed
+        .into_iter()
+        .filter_map(|placed| search.hit(placed, &best))
+        .collect())
 }
 
 impl<'a> Search<'a> {
@@ -195,9 +216,12 @@ impl<'a> Search<'a> {
                 }
             }
             // A slot that was emptied since the statistics were counted has no prior left.
-            None => scores.iter_mut().zip(self.catalogue.priors()).for_each(|(score, prior)| {
-                *score = if *prior > 0.0 { *score } else { 0.0 };
-            }),
+            None => scores
+                .iter_mut()
+                .zip(self.catalogue.priors())
+                .for_each(|(score, prior)| {
+                    *score = if *prior > 0.0 { *score } else { 0.0 };
+                }),
         }
         scores
     }
@@ -217,18 +241,30 @@ impl<'a> Search<'a> {
             cosines[row] = self.vectors.cosine(slot, query).unwrap_or(cosines[row]);
             cosines[row]
         });
-        let spread = Spread { median, max: max.fold(NOT_ALLOWED, f32::max) };
+        let spread = Spread {
+            median,
+            max: max.fold(NOT_ALLOWED, f32::max),
+        };
         for (&slot, &cosine) in self.vectors.slots().iter().zip(&cosines) {
             if cosine != NOT_ALLOWED {
                 self.scores[slot.index()] += weight * spread.share(cosine);
             }
         }
-        self.meaning = Some(Meaning { query, cosines, spread, weight });
+        self.meaning = Some(Meaning {
+            query,
+            cosines,
+            spread,
+            weight,
+        });
     }
 
     /// The best chunks by fused score, with exact cosines.
     fn best_fused(&mut self) -> Vec<(Slot, f32)> {
-        let count = if self.meaning.is_some() { RESCORED_CHUNKS } else { EVIDENCE_CHUNKS };
+        let count = if self.meaning.is_some() {
+            RESCORED_CHUNKS
+        } else {
+            EVIDENCE_CHUNKS
+        };
         let mut best = top::best(&self.scores, count, self.catalogue);
         for (slot, score) in &mut best {
             *score += self.make_exact(*slot, 1.0);
@@ -244,14 +280,19 @@ impl<'a> Search<'a> {
         let Some(meaning) = &mut self.meaning else {
             return 0.0;
         };
-        let (Some(row), Some(exact)) = (self.vectors.row_of(slot), self.vectors.cosine(slot, meaning.query)) else {
+        let (Some(row), Some(exact)) = (
+            self.vectors.row_of(slot),
+            self.vectors.cosine(slot, meaning.query),
+        ) else {
             return 0.0;
         };
         if meaning.cosines[row] == NOT_ALLOWED {
             return 0.0;
         }
         let approximate = std::mem::replace(&mut meaning.cosines[row], exact);
-        let correction = meaning.weight * (meaning.spread.share(exact) - meaning.spread.share(approximate)) * factor;
+        let correction = meaning.weight
+            * (meaning.spread.share(exact) - meaning.spread.share(approximate))
+            * factor;
         self.scores[slot.index()] += correction;
         correction
     }
@@ -273,7 +314,11 @@ impl<'a> Search<'a> {
         }
         let boosts = (rule.boosts)(&self.context(best));
         boosts.add_to(&mut self.scores, scale, self.catalogue);
-        self.applied.push(Applied { rule, scale, boosts });
+        self.applied.push(Applied {
+            rule,
+            scale,
+            boosts,
+        });
     }
 
     /// The best chunks in their final order.
@@ -292,7 +337,11 @@ impl<'a> Search<'a> {
             best.sort_unstable_by(|a, b| top::compare(*a, *b, self.catalogue));
             let placed = saturated(&best, self.catalogue, self.request.saturate, limit);
             // What was not looked at scores at most `bound`, however few chunks of its file come before it.
-            if complete || placed.last().is_some_and(|last| placed.len() == limit && last.score >= bound) || limit == 0
+            if complete
+                || placed
+                    .last()
+                    .is_some_and(|last| placed.len() == limit && last.score >= bound)
+                || limit == 0
             {
                 return placed;
             }
@@ -303,7 +352,11 @@ impl<'a> Search<'a> {
     fn hit(&self, placed: Placed, best: &[(Slot, f32)]) -> Option<Hit> {
         let chunk = self.catalogue.chunk(placed.slot)?;
         let explanation = self.request.explain.then(|| explain(self, &placed, best));
-        Some(Hit { id: chunk.id, score: placed.score, explanation })
+        Some(Hit {
+            id: chunk.id,
+            score: placed.score,
+            explanation,
+        })
     }
 }
 
@@ -314,8 +367,15 @@ fn max_of(scores: &[f32]) -> f32 {
     let mut maxima = [0.0f32; LANES];
     for group in groups {
         for lane in 0..LANES {
-            maxima[lane] = if group[lane] > maxima[lane] { group[lane] } else { maxima[lane] };
+            maxima[lane] = if group[lane] > maxima[lane] {
+                group[lane]
+            } else {
+                maxima[lane]
+            };
         }
     }
-    maxima.into_iter().chain(tail.iter().copied()).fold(0.0, f32::max)
+    maxima
+        .into_iter()
+        .chain(tail.iter().copied())
+        .fold(0.0, f32::max)
 }

@@ -17,10 +17,16 @@ pub(crate) fn best(scores: &[f32], count: usize, catalogue: &Catalogue) -> Vec<(
     let mut kept: Vec<(Slot, f32)> = Vec::with_capacity(capacity + GROUP);
     let mut threshold = f32::MIN_POSITIVE;
     for (group, scores) in scores.chunks(GROUP).enumerate() {
-        if !scores.iter().fold(false, |any, &score| any | (score >= threshold)) {
+        if !scores
+            .iter()
+            .fold(false, |any, &score| any | (score >= threshold))
+        {
             continue;
         }
-        let candidates = scores.iter().enumerate().filter(|&(_, &score)| score >= threshold);
+        let candidates = scores
+            .iter()
+            .enumerate()
+            .filter(|&(_, &score)| score >= threshold);
         kept.extend(candidates.map(|(offset, &score)| (Slot::new(group * GROUP + offset), score)));
         if kept.len() >= capacity {
             kept.select_nth_unstable_by(count - 1, order);
@@ -41,7 +47,10 @@ pub(crate) fn nth_highest(scores: &[f32], count: usize) -> Option<f32> {
     let mut kept: Vec<f32> = Vec::with_capacity(capacity.min(scores.len()) + GROUP);
     let mut threshold = f32::NEG_INFINITY;
     for scores in scores.chunks(GROUP) {
-        if scores.iter().fold(false, |any, &score| any | (score >= threshold)) {
+        if scores
+            .iter()
+            .fold(false, |any, &score| any | (score >= threshold))
+        {
             kept.extend(scores.iter().copied().filter(|&score| score >= threshold));
         }
         if kept.len() >= capacity {
@@ -56,7 +65,8 @@ pub(crate) fn nth_highest(scores: &[f32], count: usize) -> Option<f32> {
 
 /// Best first: higher scores, then earlier places.
 pub(crate) fn compare(a: (Slot, f32), b: (Slot, f32), catalogue: &Catalogue) -> Ordering {
-    b.1.total_cmp(&a.1).then_with(|| catalogue.compare_places(a.0, b.0))
+    b.1.total_cmp(&a.1)
+        .then_with(|| catalogue.compare_places(a.0, b.0))
 }
 
 #[cfg(test)]
@@ -64,13 +74,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::chunk::{ChunkId, ChunkRecord};
+    use crate::chunk::{ChunkId, ChunkRecord, FileId};
 
     fn catalogue(count: usize) -> Catalogue {
         let mut catalogue = Catalogue::default();
         for number in 0..count {
             catalogue.put(&ChunkRecord {
                 id: ChunkId(number as u64),
+                file: FileId(number as u64),
                 // Places in another order than slots.
                 path: format!("{:03}.rs", number * 37 % 101),
                 language: None,

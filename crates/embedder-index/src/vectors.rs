@@ -46,7 +46,12 @@ impl QueryVector {
         let mut bytes = vec![0; exact.len()];
         let scale = int8::quantise(&exact, &mut bytes);
         let rounding = rounding(&exact, &bytes, scale);
-        Ok(Self { exact, bytes, scale, rounding })
+        Ok(Self {
+            exact,
+            bytes,
+            scale,
+            rounding,
+        })
     }
 
     /// How many numbers it has.
@@ -102,7 +107,9 @@ impl Vectors {
         let finite = scale_to_unit(exact);
         let bytes = &mut block.bytes[range];
         block.scales[row] = int8::quantise(exact, bytes);
-        self.rounding_max = self.rounding_max.max(rounding(exact, bytes, block.scales[row]));
+        self.rounding_max = self
+            .rounding_max
+            .max(rounding(exact, bytes, block.scales[row]));
         if finite.is_err() {
             self.delete(slot);
         }
@@ -155,16 +162,33 @@ impl Vectors {
     }
 
     pub(crate) fn check_dimensions(&self, found: usize) -> Result<(), Error> {
-        if found == self.dimensions { Ok(()) } else { Err(Error::Dimensions { found, expected: self.dimensions }) }
+        if found == self.dimensions {
+            Ok(())
+        } else {
+            Err(Error::Dimensions {
+                found,
+                expected: self.dimensions,
+            })
+        }
     }
 
     /// Approximate cosines of the rows `rows`, which several threads may scan part by part.
     ///
     /// # Panics
     /// If `scores` is not as long as the range, or the query has other dimensions.
-    pub(crate) fn scan(&self, query: &QueryVector, rows: Range<usize>, allowed: Option<&Allowed>, scores: &mut [f32]) {
+    pub(crate) fn scan(
+        &self,
+        query: &QueryVector,
+        rows: Range<usize>,
+        allowed: Option<&Allowed>,
+        scores: &mut [f32],
+    ) {
         assert_eq!(rows.len(), scores.len(), "one score a row");
-        assert_eq!(query.exact.len(), self.dimensions, "a query of the collection's dimensions");
+        assert_eq!(
+            query.exact.len(),
+            self.dimensions,
+            "a query of the collection's dimensions"
+        );
         let mut products = [0i32; BLOCK_ROWS];
         let (mut row, mut scores) = (rows.start, scores);
         while row < rows.end {
@@ -174,7 +198,8 @@ impl Vectors {
             let slots = &self.slots[row..row + count];
             if allowed.is_none_or(|allowed| slots.iter().any(|&slot| allowed.contains(slot))) {
                 let block = &self.blocks[row / BLOCK_ROWS];
-                let bytes = &block.bytes[first * self.dimensions..(first + count) * self.dimensions];
+                let bytes =
+                    &block.bytes[first * self.dimensions..(first + count) * self.dimensions];
                 int8::dot_rows(self.level, &query.bytes, bytes, &mut products[..count]);
                 let scales = &block.scales[first..first + count];
                 for ((score, &product), &scale) in of_block.iter_mut().zip(&products).zip(scales) {
@@ -205,15 +230,25 @@ impl Vectors {
     ) -> Vec<(Slot, f32)> {
         let mut scores = vec![0.0; self.len()];
         self.scan(query, 0..scores.len(), allowed, &mut scores);
-        let rows = self.contenders(&scores, count, query).into_iter().map(|row| self.slots[row]);
-        let mut nearest: Vec<(Slot, f32)> = rows.filter_map(|slot| Some((slot, self.cosine(slot, query)?))).collect();
+        let rows = self
+            .contenders(&scores, count, query)
+            .into_iter()
+            .map(|row| self.slots[row]);
+        let mut nearest: Vec<(Slot, f32)> = rows
+            .filter_map(|slot| Some((slot, self.cosine(slot, query)?)))
+            .collect();
         nearest.sort_unstable_by(|a, b| top::compare(*a, *b, catalogue));
         nearest.truncate(count);
         nearest
     }
 
     /// The rows that may be among the `count` best of a scan, however their scores were rounded.
-    pub(crate) fn contenders(&self, scores: &[f32], count: usize, query: &QueryVector) -> Vec<usize> {
+    pub(crate) fn contenders(
+        &self,
+        scores: &[f32],
+        count: usize,
+        query: &QueryVector,
+    ) -> Vec<usize> {
         let Some(threshold) = top::nth_highest(scores, count) else {
             return Vec::new();
         };
@@ -221,13 +256,20 @@ impl Vectors {
         let error = self.rounding_max + query.rounding * (1.0 + self.rounding_max);
         // Rows that the filter leaves out lie below any number.
         let threshold = (threshold - 2.0 * error).max(f32::MIN);
-        let rows = scores.iter().enumerate().filter(|&(_, &score)| score >= threshold);
+        let rows = scores
+            .iter()
+            .enumerate()
+            .filter(|&(_, &score)| score >= threshold);
         rows.map(|(row, _)| row).collect()
     }
 
     /// The row of a chunk's vector.
     pub(crate) fn row_of(&self, slot: Slot) -> Option<usize> {
-        self.rows.get(slot.index()).copied().filter(|&row| row != NO_ROW).map(|row| row as usize)
+        self.rows
+            .get(slot.index())
+            .copied()
+            .filter(|&row| row != NO_ROW)
+            .map(|row| row as usize)
     }
 
     fn append_row(&mut self, slot: Slot) -> usize {
@@ -239,7 +281,10 @@ impl Vectors {
                 scales: Vec::with_capacity(BLOCK_ROWS),
             });
         }
-        let block = self.blocks.last_mut().expect("a block was pushed for the first row");
+        let block = self
+            .blocks
+            .last_mut()
+            .expect("a block was pushed for the first row");
         block.exact.resize(block.exact.len() + self.dimensions, 0.0);
         block.bytes.resize(block.bytes.len() + self.dimensions, 0);
         block.scales.push(0.0);
@@ -252,7 +297,9 @@ impl Vectors {
     }
 
     fn copy_row(&mut self, from: usize, to: usize) {
-        let at = |row: usize| row % BLOCK_ROWS * self.dimensions..(row % BLOCK_ROWS + 1) * self.dimensions;
+        let at = |row: usize| {
+            row % BLOCK_ROWS * self.dimensions..(row % BLOCK_ROWS + 1) * self.dimensions
+        };
         let (source, target) = (at(from), at(to));
         if from / BLOCK_ROWS == to / BLOCK_ROWS {
             let block = &mut self.blocks[from / BLOCK_ROWS];
@@ -284,7 +331,11 @@ fn scale_to_unit(vector: &mut [f32]) -> Result<(), Error> {
 
 /// The length of the difference between a vector and its quantised form.
 fn rounding(exact: &[f32], bytes: &[i8], scale: f32) -> f32 {
-    let squared: f32 = exact.iter().zip(bytes).map(|(value, &byte)| (value - scale * f32::from(byte)).powi(2)).sum();
+    let squared: f32 = exact
+        .iter()
+        .zip(bytes)
+        .map(|(value, &byte)| (value - scale * f32::from(byte)).powi(2))
+        .sum();
     squared.sqrt()
 }
 

@@ -22,7 +22,9 @@ const ROUNDING_BIAS: f32 = 12_582_912.0;
 /// If the two slices differ in length.
 pub fn quantise(values: &[f32], bytes: &mut [i8]) -> f32 {
     assert_eq!(values.len(), bytes.len(), "one byte a value");
-    let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+    let largest = values
+        .iter()
+        .fold(0.0f32, |largest, value| largest.max(value.abs()));
     // `max` passes over NaN, so the sum is asked as well.
     let finite = values.iter().sum::<f32>().is_finite();
     let inverse = f32::from(QUANTISED_MAX) / largest;
@@ -43,7 +45,11 @@ pub fn quantise(values: &[f32], bytes: &mut [i8]) -> f32 {
 /// # Panics
 /// If `rows` is not `products.len()` rows as long as the query.
 pub fn dot_rows(level: Level, query: &[i8], rows: &[i8], products: &mut [i32]) {
-    assert_eq!(rows.len(), query.len() * products.len(), "whole rows as long as the query");
+    assert_eq!(
+        rows.len(),
+        query.len() * products.len(),
+        "whole rows as long as the query"
+    );
     match level {
         Level::Portable => dot_rows_portable(query, rows, products),
         #[cfg(target_arch = "x86_64")]
@@ -69,15 +75,18 @@ fn dot_rows_portable(query: &[i8], rows: &[i8], products: &mut [i32]) {
 }
 
 fn dot_portable(a: &[i8], b: &[i8]) -> i32 {
-    a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
+    a.iter()
+        .zip(b)
+        .map(|(&a, &b)| i32::from(a) * i32::from(b))
+        .sum()
 }
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use std::arch::x86_64::{
-        __m128i, __m256i, _mm_add_epi32, _mm_cvtsi128_si32, _mm_loadu_si128, _mm_shuffle_epi32, _mm256_add_epi32,
-        _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_extracti128_si256, _mm256_madd_epi16,
-        _mm256_setzero_si256,
+        __m128i, __m256i, _mm_add_epi32, _mm_cvtsi128_si32, _mm_loadu_si128, _mm_shuffle_epi32,
+        _mm256_add_epi32, _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_extracti128_si256,
+        _mm256_madd_epi16, _mm256_setzero_si256,
     };
 
     use super::dot_portable;
@@ -110,7 +119,8 @@ mod avx2 {
         let (whole, tail) = query.as_chunks::<LANES>();
         let row = |row: usize| &rows[row * length..(row + 1) * length];
         // Cut to the same length, so that the loop needs no checks.
-        let chunks: [&[[i8; LANES]]; ROWS] = std::array::from_fn(|at| &row(at).as_chunks().0[..whole.len()]);
+        let chunks: [&[[i8; LANES]]; ROWS] =
+            std::array::from_fn(|at| &row(at).as_chunks().0[..whole.len()]);
         let mut sums = [_mm256_setzero_si256(); ROWS];
         for (at, query) in whole.iter().enumerate() {
             let query = load_widened(query);
@@ -135,7 +145,10 @@ mod avx2 {
 
     #[target_feature(enable = "avx2")]
     fn horizontal_sum(sum: __m256i) -> i32 {
-        let half = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
+        let half = _mm_add_epi32(
+            _mm256_castsi256_si128(sum),
+            _mm256_extracti128_si256::<1>(sum),
+        );
         let quarter = _mm_add_epi32(half, _mm_shuffle_epi32::<0b01_00_11_10>(half));
         let lane = _mm_add_epi32(quarter, _mm_shuffle_epi32::<0b00_00_00_01>(quarter));
         _mm_cvtsi128_si32(lane)
@@ -158,7 +171,10 @@ mod tests {
         }
 
         fn bytes(&mut self, count: usize) -> Vec<i8> {
-            (0..count).map(|_| (self.next() % 255) as i8).map(|byte| byte.max(-QUANTISED_MAX)).collect()
+            (0..count)
+                .map(|_| (self.next() % 255) as i8)
+                .map(|byte| byte.max(-QUANTISED_MAX))
+                .collect()
         }
 
         fn unit(&mut self) -> f32 {
@@ -174,12 +190,21 @@ mod tests {
                 let query = random.bytes(length);
                 let rows = random.bytes(length * count);
                 let expected: Vec<i32> = (0..count)
-                    .map(|row| (0..length).map(|at| i32::from(query[at]) * i32::from(rows[row * length + at])).sum())
+                    .map(|row| {
+                        (0..length)
+                            .map(|at| i32::from(query[at]) * i32::from(rows[row * length + at]))
+                            .sum()
+                    })
                     .collect();
                 for level in Level::available() {
                     let mut products = vec![9; count];
                     dot_rows(level, &query, &rows, &mut products);
-                    assert_eq!(products, expected, "{}: length {length}, {count} rows", level.name());
+                    assert_eq!(
+                        products,
+                        expected,
+                        "{}: length {length}, {count} rows",
+                        level.name()
+                    );
                 }
             }
         }
@@ -188,11 +213,22 @@ mod tests {
     #[test]
     fn the_largest_products_do_not_overflow_a_lane() {
         let query = vec![QUANTISED_MAX; 4096];
-        let rows = [vec![QUANTISED_MAX; 4096], vec![-QUANTISED_MAX; 4096], vec![-128; 4096], vec![0; 4096]].concat();
+        let rows = [
+            vec![QUANTISED_MAX; 4096],
+            vec![-QUANTISED_MAX; 4096],
+            vec![-128; 4096],
+            vec![0; 4096],
+        ]
+        .concat();
         for level in Level::available() {
             let mut products = [5; 4];
             dot_rows(level, &query, &rows, &mut products);
-            assert_eq!(products, [127 * 127 * 4096, -127 * 127 * 4096, -128 * 127 * 4096, 0], "{}", level.name());
+            assert_eq!(
+                products,
+                [127 * 127 * 4096, -127 * 127 * 4096, -128 * 127 * 4096, 0],
+                "{}",
+                level.name()
+            );
         }
     }
 
@@ -205,7 +241,10 @@ mod tests {
             let scale = quantise(&values, &mut bytes);
             for (value, byte) in values.iter().zip(&bytes) {
                 let error = (value - scale * f32::from(*byte)).abs();
-                assert!(error <= scale * 0.5001, "{value} became {byte} at scale {scale}");
+                assert!(
+                    error <= scale * 0.5001,
+                    "{value} became {byte} at scale {scale}"
+                );
             }
         }
     }
@@ -220,7 +259,12 @@ mod tests {
 
     #[test]
     fn zeros_and_numbers_that_are_not_finite_become_nothing() {
-        for values in [[0.0, 0.0], [f32::NAN, 1.0], [f32::INFINITY, 1.0], [1e-45, 0.0]] {
+        for values in [
+            [0.0, 0.0],
+            [f32::NAN, 1.0],
+            [f32::INFINITY, 1.0],
+            [1e-45, 0.0],
+        ] {
             let mut bytes = [5; 2];
             assert_eq!(quantise(&values, &mut bytes), 0.0, "{values:?}");
             assert_eq!(bytes, [0, 0], "{values:?}");

@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicBool;
 use crate::config::Config;
 use crate::engine::embed::Embedder;
 use crate::engine::ingest::progress::Progress;
-use crate::engine::ingest::{IndexRequest, index};
+use crate::engine::ingest::walk::walk;
+use crate::engine::ingest::{BYTES_PER_CHUNK, IndexRequest, index};
 use crate::error::{Error, Result};
 use crate::store::data_dir::DataDir;
 use crate::store::sqlite::content::ContentDb;
@@ -18,11 +19,11 @@ pub const COLLECTION: &str = "bench";
 /// Chunks given vectors in one transaction.
 const PAGE: usize = 4_096;
 
-/// Indexes the folders below `corpus`, in order of their names, until the collection has at least `chunks` chunks, and
-/// gives each a random unit vector, as if `embedder` had made it. What is there already is kept.
+/// Copies packages of `corpus` until indexing them gives at least `chunks` chunks, and gives each chunk a random unit
+/// vector, as if `embedder` had made it. What was prepared before is kept.
 ///
 /// # Errors
-/// When the folder has less to offer, and those of indexing.
+/// When the corpus has less to offer, and those of indexing.
 pub fn build(
     config: &Config,
     corpus: &Path,
@@ -31,37 +32,73 @@ pub fn build(
     progress: &dyn Progress,
     stop: &AtomicBool,
 ) -> Result<u64> {
-    let mut folders: Vec<PathBuf> = std::fs::read_dir(corpus)
+    let root = config.data_dir.join("corpus");
+    let mut have = existing(config)?;
+    let mut bytes = chunks * BYTES_PER_CHUNK;
+    while have < chunks {
+        let copied = sample(corpus, &root, bytes)?;
+        let collection = Some(COLLECTION.to_owned());
+        let request = IndexRequest {
+            root: root.clone(),
+            collection,
+            with_vectors: false,
+        };
+        have = index(config, &request, || None, progress, stop)?.chunks;
+        if copied < bytes && have < chunks {
+            return Err(Error::Argument {
+                problem: format!(
+                    "{} gives {have} chunks, {chunks} were asked for",
+                    corpus.display()
+                ),
+                remedy: "name a larger folder with --source, or ask for fewer with --chunks"
+                    .to_owned(),
+            });
+        }
+        bytes += (chunks.saturating_sub(have) + 1_000) * BYTES_PER_CHUNK;
+    }
+    fill_with_random_vectors(config, embedder)?;
+    Ok(have)
+}
+
+/// Copies the text files of packages, in order of their names, into `folder` until they hold `bytes` bytes; returns how
+/// many they hold. What is there already is not copied again.
+///
+/// # Errors
+/// When a file cannot be copied.
+pub fn sample(corpus: &Path, folder: &Path, bytes: u64) -> Result<u64> {
+    let mut packages: Vec<PathBuf> = std::fs::read_dir(corpus)
         .map_err(|error| Error::io("read", corpus, error))?
         .flatten()
         .map(|entry| entry.path())
         .filter(|path| path.is_dir())
         .collect();
-    folders.sort();
-    let mut have = existing(config)?;
-    for root in folders {
-        if have >= chunks {
-            break;
+    packages.sort();
+    let mut copied = 0;
+    for package in packages {
+        let name = package.file_name().unwrap_or_default();
+        for file in walk(&package, FILE_BYTES_MAX)?
+            .iter()
+            .filter(|file| file.skip.is_none())
+        {
+            if copied >= bytes {
+                return Ok(copied);
+            }
+            copied += file.bytes;
+            let to = folder.join(name).join(&file.path);
+            if !to.exists() {
+                let parent = to.parent().unwrap_or(folder);
+                std::fs::create_dir_all(parent)
+                    .map_err(|error| Error::io("create", parent, error))?;
+                std::fs::copy(package.join(&file.path), &to)
+                    .map_err(|error| Error::io("write", &to, error))?;
+            }
         }
-        let request = IndexRequest {
-            root,
-            collection: Some(COLLECTION.to_owned()),
-            with_vectors: false,
-        };
-        have = index(config, &request, || None, progress, stop)?.chunks;
     }
-    if have < chunks {
-        return Err(Error::Argument {
-            problem: format!(
-                "{} gives {have} chunks, {chunks} were asked for",
-                corpus.display()
-            ),
-            remedy: "name a larger folder with --source, or ask for fewer with --chunks".to_owned(),
-        });
-    }
-    fill_with_random_vectors(config, embedder)?;
-    Ok(have)
+    Ok(copied)
 }
+
+/// Larger files of packages are data.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 fn existing(config: &Config) -> Result<u64> {
     match ContentDb::open_read_only(&config.data_dir) {

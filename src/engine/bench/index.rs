@@ -1,6 +1,6 @@
 //! How soon a fresh folder answers, and what a run costs that has nothing to do.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -105,36 +105,4 @@ impl Progress for FirstAnswer<'_> {
                 .set(self.started.elapsed().as_secs_f64() * 1e3);
         }
     }
-}
-
-/// Copies files of `corpus` into `folder`, in order of their paths, until they hold about `bytes` bytes.
-///
-/// # Errors
-/// When a file cannot be copied.
-pub fn sample(corpus: &Path, folder: &Path, bytes: u64) -> Result<()> {
-    let mut copied = 0;
-    let mut packages: Vec<PathBuf> = std::fs::read_dir(corpus)
-        .map_err(|error| Error::io("read", corpus, error))?
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
-    packages.sort();
-    for package in packages {
-        for file in crate::engine::ingest::walk::walk(&package, u64::from(u16::MAX))? {
-            if copied >= bytes {
-                return Ok(());
-            }
-            if file.skip.is_none() && file.path.ends_with(".rs") {
-                let name = package.file_name().unwrap_or_default();
-                let to = folder.join(name).join(&file.path);
-                let parent = to.parent().unwrap_or(folder);
-                std::fs::create_dir_all(parent)
-                    .map_err(|error| Error::io("create", parent, error))?;
-                std::fs::copy(package.join(&file.path), &to)
-                    .map_err(|error| Error::io("write", &to, error))?;
-                copied += file.bytes;
-            }
-        }
-    }
-    Ok(())
 }

@@ -159,7 +159,7 @@ pub fn open_for_reading(
     let opened = if folder.is_dir() {
         open_directory(&folder).and_then(|directory| Ok(LexicalIndex::open_read_only(directory)?.0))
     } else {
-        Err(Error::Index(embedder_index::Error::Missing))
+        Err(embedder_index::Error::Missing.into())
     };
     match opened {
         Ok(index) => Ok(index),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use embedder_chunking::{Chunk, Chunked, Limits};
 use embedder_index::embedded_text::chunk_text;
-use embedder_index::{ChunkId, ChunkRecord, Definition, SymbolKind};
+use embedder_index::{ChunkId, ChunkRecord, Definition, FileId, SymbolKind};
 
 use super::RACY;
 use super::front_matter::front_matter;
@@ -131,8 +131,9 @@ fn metadata_of(chunked: &Chunked, bytes: &[u8]) -> Metadata {
 fn new_chunk(path: &str, chunked: &Chunked, chunk: &Chunk, bytes: &[u8]) -> NewChunk {
     let text = String::from_utf8_lossy(&bytes[chunk.bytes.clone()]).into_owned();
     let record = ChunkRecord {
-        // What is embedded does not depend on the id, which the store gives later.
+        // What is embedded does not depend on the ids, which the store gives later.
         id: ChunkId(0),
+        file: FileId(0),
         path: path.to_owned(),
         language: chunked.language.map(|language| language.name().to_owned()),
         start_line: chunk.start_line,

@@ -14,13 +14,19 @@ use crate::store::{ChunkId, Collection, Counts, Duplicate, Metadata, Store};
 /// A collection at one generation.
 pub(super) struct View {
     pub(super) index: IndexCollection,
+    places: Option<Places>,
+    pub(super) counts: Counts,
+    generation: u64,
+    has_vectors: bool,
+}
+
+/// What a filter asks beyond the places of the indexed chunks. Loaded when it is needed first: most searches have no
+/// filter.
+struct Places {
     /// Where else the text of an indexed chunk stands.
     duplicates: HashMap<ChunkId, Vec<Duplicate>>,
     /// Facts of files by path; those of all sources that have such a path.
     metadata: HashMap<String, Vec<Metadata>>,
-    pub(super) counts: Counts,
-    generation: u64,
-    has_vectors: bool,
 }
 
 impl View {
@@ -34,7 +40,7 @@ impl View {
         let reader = open_for_reading(store, data_dir, collection.id)?.reader()?;
         let mut index = IndexCollection::new(reader, embedder.map_or(0, Embedder::dimensions));
         store.canonical_chunks(collection.id, false, &mut |chunk| {
-            index.put(&chunk.record())
+            index.put(&chunk.record());
         })?;
         let model = embedder.map_or(Ok(None), |embedder| store.model(embedder.fingerprint()))?;
         if let Some(model) = model {
@@ -47,17 +53,6 @@ impl View {
             failed.map_or(Ok(()), Err)?;
         }
         index.refresh()?;
-        let mut duplicates: HashMap<ChunkId, Vec<Duplicate>> = HashMap::new();
-        for duplicate in store.duplicates(collection.id)? {
-            duplicates
-                .entry(duplicate.canonical)
-                .or_default()
-                .push(duplicate);
-        }
-        let mut metadata: HashMap<String, Vec<Metadata>> = HashMap::new();
-        for file in store.metadata(collection.id)? {
-            metadata.entry(file.path).or_default().push(file.facts);
-        }
         let counts = Counts {
             chunks: index.len() as u64,
             embedded: index.vectors_len() as u64,
@@ -67,12 +62,38 @@ impl View {
         let has_vectors = embedder.is_some();
         Ok(View {
             index,
-            duplicates,
-            metadata,
+            places: None,
             counts,
             generation: collection.generation,
             has_vectors,
         })
+    }
+
+    /// Loads what a filter asks, unless it is loaded.
+    pub(super) fn load_places(&mut self, store: &dyn Store, collection: &Collection) -> Result<()> {
+        if self.places.is_some() {
+            return Ok(());
+        }
+        let mut places = Places {
+            duplicates: HashMap::new(),
+            metadata: HashMap::new(),
+        };
+        for duplicate in store.duplicates(collection.id)? {
+            places
+                .duplicates
+                .entry(duplicate.canonical)
+                .or_default()
+                .push(duplicate);
+        }
+        for file in store.metadata(collection.id)? {
+            places
+                .metadata
+                .entry(file.path)
+                .or_default()
+                .push(file.facts);
+        }
+        self.places = Some(places);
+        Ok(())
     }
 
     /// Whether the view still shows the collection, with vectors if they are wanted.
@@ -88,8 +109,8 @@ impl View {
         let mut allowed = self
             .index
             .allow(|path, language| self.passes(filter, path, language));
-        for (canonical, duplicates) in &self.duplicates {
-            if duplicates
+        for (canonical, copies) in self.places.iter().flat_map(|places| &places.duplicates) {
+            if copies
                 .iter()
                 .any(|copy| self.passes(filter, &copy.path, copy.language.as_deref()))
             {
@@ -110,7 +131,7 @@ impl View {
         if self.passes(filter, path, language) {
             return None;
         }
-        let copies = self.duplicates.get(&chunk)?;
+        let copies = self.places.as_ref()?.duplicates.get(&chunk)?;
         copies
             .iter()
             .find(|copy| self.passes(filter, &copy.path, copy.language.as_deref()))
@@ -119,20 +140,22 @@ impl View {
 
     /// Returns the indexed chunk that stands for a chunk.
     pub(super) fn canonical(&self, chunk: ChunkId) -> ChunkId {
+        let all = self.places.iter().flat_map(|places| &places.duplicates);
         let standing_for = |(canonical, copies): (&ChunkId, &Vec<Duplicate>)| {
             copies
                 .iter()
                 .any(|copy| copy.chunk == chunk)
                 .then_some(*canonical)
         };
-        self.duplicates
-            .iter()
-            .find_map(standing_for)
-            .unwrap_or(chunk)
+        all.into_iter().find_map(standing_for).unwrap_or(chunk)
     }
 
     fn passes(&self, filter: &Filter, path: &str, language: Option<&str>) -> bool {
-        match self.metadata.get(path) {
+        match self
+            .places
+            .as_ref()
+            .and_then(|places| places.metadata.get(path))
+        {
             Some(all) => all
                 .iter()
                 .any(|facts| filter.allows(path, language, Some(facts))),

@@ -8,7 +8,10 @@ const NUMBER_DIGITS_MIN: usize = 3;
 
 /// The identifiers, words and longer numbers of `text`, in order.
 pub fn identifiers(text: &str) -> impl Iterator<Item = &str> {
-    Identifiers { rest: text, unspaced: "" }
+    Identifiers {
+        rest: text,
+        unspaced: "",
+    }
 }
 
 struct Identifiers<'t> {
@@ -28,7 +31,9 @@ impl<'t> Iterator for Identifiers<'t> {
             let start = self.rest.find(is_word_char)?;
             let from = &self.rest[start..];
             let unspaced = from.starts_with(is_unspaced);
-            let end = from.find(|c: char| !is_word_char(c) || is_unspaced(c) != unspaced).unwrap_or(from.len());
+            let end = from
+                .find(|c: char| !is_word_char(c) || is_unspaced(c) != unspaced)
+                .unwrap_or(from.len());
             let (run, rest) = from.split_at(end);
             self.rest = rest;
             if unspaced {
@@ -59,11 +64,16 @@ impl<'t> Identifiers<'t> {
 
 /// A run without letters is worth finding only when it is a number of some length.
 fn is_searchable(run: &str) -> bool {
-    run.chars().any(char::is_alphabetic) || run.bytes().filter(u8::is_ascii_digit).count() >= NUMBER_DIGITS_MIN
+    run.chars().any(char::is_alphabetic)
+        || run.bytes().filter(u8::is_ascii_digit).count() >= NUMBER_DIGITS_MIN
 }
 
 fn is_word_char(c: char) -> bool {
-    if c.is_ascii() { c.is_ascii_alphanumeric() || c == '_' } else { c.is_alphanumeric() }
+    if c.is_ascii() {
+        c.is_ascii_alphanumeric() || c == '_'
+    } else {
+        c.is_alphanumeric()
+    }
 }
 
 /// Han, Hiragana and Katakana: the blocks of scripts written without spaces between words.
@@ -76,7 +86,10 @@ fn is_unspaced(c: char) -> bool {
 /// A run of capitals is one part up to the hump that follows it (`HTTPServer` is `HTTP`, `Server`), and a plural `s`
 /// stays with its capitals (`parseURLs` is `parse`, `URLs`). Digits belong to the part before them.
 pub fn parts(identifier: &str) -> impl Iterator<Item = &str> {
-    identifier.split('_').filter(|piece| !piece.is_empty()).flat_map(humps)
+    identifier
+        .split('_')
+        .filter(|piece| !piece.is_empty())
+        .flat_map(humps)
 }
 
 fn humps(piece: &str) -> impl Iterator<Item = &str> {
@@ -142,7 +155,11 @@ mod tests {
             ("___", vec![]),
             ("ÄpfelBaum", vec!["Äpfel", "Baum"]),
         ] {
-            assert_eq!(parts(identifier).collect::<Vec<_>>(), expected, "{identifier}");
+            assert_eq!(
+                parts(identifier).collect::<Vec<_>>(),
+                expected,
+                "{identifier}"
+            );
         }
     }
 

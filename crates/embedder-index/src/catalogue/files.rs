@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{analysis::Analyser, catalogue::Slot, path};
+use crate::{analysis::Analyser, catalogue::Slot, chunk::FileId, path};
 
 /// A prefix shorter than this matches by accident.
 const PREFIX_CHARS_MIN: usize = 3;
@@ -13,7 +13,7 @@ const PREFIX_CHARS_MIN: usize = 3;
 /// A prefix counts for at least this much, however short it is beside the whole.
 const PREFIX_LIKENESS_MIN: f32 = 0.5;
 
-/// A file, unique by its path.
+/// A file's place in the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct FileIndex(u32);
 
@@ -70,7 +70,7 @@ pub(crate) struct PathWord {
 #[derive(Default)]
 pub(crate) struct Files {
     files: Vec<File>,
-    by_path: HashMap<Arc<str>, FileIndex>,
+    by_id: HashMap<FileId, FileIndex>,
     languages: Vec<Arc<str>>,
     /// Ordered, so that the words with a prefix are neighbours.
     path_words: BTreeMap<Box<str>, PathWord>,
@@ -79,16 +79,26 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    pub(super) fn intern(&mut self, path: &str, language: Option<&str>, analyser: &mut Analyser) -> FileIndex {
+    pub(super) fn intern(
+        &mut self,
+        id: FileId,
+        path: &str,
+        language: Option<&str>,
+        analyser: &mut Analyser,
+    ) -> FileIndex {
         let language = language.map(|language| self.intern_language(language));
-        if let Some(&known) = self.by_path.get(path) {
+        if let Some(&known) = self.by_id.get(&id) {
             self.files[known.index()].language = language;
             return known;
         }
         let index = FileIndex(u32::try_from(self.files.len()).expect("fewer than 2^32 files"));
         let stem_words = analyser.words(path::stem(path));
         for word in &stem_words {
-            self.path_words.entry(word.clone()).or_default().stem_of.push(index);
+            self.path_words
+                .entry(word.clone())
+                .or_default()
+                .stem_of
+                .push(index);
         }
         for word in path::folders(path).flat_map(|folder| analyser.words(folder)) {
             let files = &mut self.path_words.entry(word).or_default().folder_of;
@@ -97,9 +107,15 @@ impl Files {
             }
         }
         let prior = path::prior(path);
-        let path: Arc<str> = path.into();
-        self.by_path.insert(Arc::clone(&path), index);
-        self.files.push(File { path, language, chunks: Vec::new(), stem_words: stem_words.into(), prior });
+        let path = path.into();
+        self.by_id.insert(id, index);
+        self.files.push(File {
+            path,
+            language,
+            chunks: Vec::new(),
+            stem_words: stem_words.into(),
+            prior,
+        });
         index
     }
 
@@ -125,10 +141,6 @@ impl Files {
         self.get(file).path()
     }
 
-    pub(crate) fn by_path(&self, path: &str) -> Option<&File> {
-        self.by_path.get(path).map(|&index| self.get(index))
-    }
-
     /// The files that have chunks.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (FileIndex, &File)> {
         let files = (0u32..).map(FileIndex).zip(&self.files);
@@ -147,21 +159,38 @@ impl Files {
 
     /// The path words like a term, with how like they are: 1 when equal, the ratio of lengths when one begins with the
     /// other.
-    pub(crate) fn words_like<'f>(&'f self, term: &'f str) -> impl Iterator<Item = (f32, &'f PathWord)> {
-        let from_prefix = if term.chars().count() >= PREFIX_CHARS_MIN { Some(term) } else { None };
+    pub(crate) fn words_like<'f>(
+        &'f self,
+        term: &'f str,
+    ) -> impl Iterator<Item = (f32, &'f PathWord)> {
+        let from_prefix = if term.chars().count() >= PREFIX_CHARS_MIN {
+            Some(term)
+        } else {
+            None
+        };
         let longer = from_prefix.into_iter().flat_map(|prefix| {
-            let from = self.path_words.range::<str, _>((std::ops::Bound::Excluded(prefix), std::ops::Bound::Unbounded));
+            let from = self.path_words.range::<str, _>((
+                std::ops::Bound::Excluded(prefix),
+                std::ops::Bound::Unbounded,
+            ));
             from.take_while(move |(word, _)| word.starts_with(prefix))
         });
-        let shorter = term.char_indices().skip(PREFIX_CHARS_MIN).filter_map(|(end, _)| {
-            let prefix = &term[..end];
-            self.path_words.get_key_value(prefix)
-        });
+        let shorter = term
+            .char_indices()
+            .skip(PREFIX_CHARS_MIN)
+            .filter_map(|(end, _)| {
+                let prefix = &term[..end];
+                self.path_words.get_key_value(prefix)
+            });
         let others = longer.chain(shorter).map(move |(word, files)| {
             let (a, b) = (word.chars().count() as f32, term.chars().count() as f32);
             ((a.min(b) / a.max(b)).max(PREFIX_LIKENESS_MIN), files)
         });
-        self.path_words.get(term).map(|files| (1.0, files)).into_iter().chain(others)
+        self.path_words
+            .get(term)
+            .map(|files| (1.0, files))
+            .into_iter()
+            .chain(others)
     }
 
     fn intern_language(&mut self, language: &str) -> Arc<str> {
@@ -182,8 +211,14 @@ mod tests {
     fn check(term: &str, expected: &[(&str, f32)]) {
         let mut files = Files::default();
         let mut analyser = Analyser::default();
-        for path in ["config.rs", "configuration.rs", "con.rs", "co.rs", "router.rs"] {
-            let file = files.intern(path, None, &mut analyser);
+        for path in [
+            "config.rs",
+            "configuration.rs",
+            "con.rs",
+            "co.rs",
+            "router.rs",
+        ] {
+            let file = files.intern(FileId::of(path), path, None, &mut analyser);
             files.add_chunk(file, Slot::new(0));
         }
         let mut found: Vec<(String, f32)> = files
@@ -192,16 +227,24 @@ mod tests {
             .map(|(file, likeness)| (path::stem(files.path(file)).to_owned(), likeness))
             .collect();
         found.sort_by(|a, b| a.0.cmp(&b.0));
-        let expected: Vec<(String, f32)> =
-            expected.iter().map(|&(word, likeness)| (word.to_owned(), likeness)).collect();
+        let expected: Vec<(String, f32)> = expected
+            .iter()
+            .map(|&(word, likeness)| (word.to_owned(), likeness))
+            .collect();
         assert_eq!(found, expected, "{term}");
     }
 
     #[test]
     fn a_word_is_like_its_prefixes_of_three_letters() {
         // "configuration" is stemmed to "configur".
-        check("config", &[("con", 0.5), ("config", 1.0), ("configuration", 0.75)]);
-        check("conf", &[("con", 0.75), ("config", 4.0 / 6.0), ("configuration", 0.5)]);
+        check(
+            "config",
+            &[("con", 0.5), ("config", 1.0), ("configuration", 0.75)],
+        );
+        check(
+            "conf",
+            &[("con", 0.75), ("config", 4.0 / 6.0), ("configuration", 0.5)],
+        );
         check("co", &[("co", 1.0)]);
         check("cache", &[]);
     }

@@ -76,7 +76,10 @@ impl Names {
             }
         }
         for word in &words {
-            self.holders[word.0 as usize].push(Holder { name, part: 1.0 / words.len() as f32 });
+            self.holders[word.0 as usize].push(Holder {
+                name,
+                part: 1.0 / words.len() as f32,
+            });
         }
         self.by_lower_case.insert(lowered.into(), name);
         self.texts.push(text.into());

@@ -12,10 +12,16 @@ fn samples() -> Vec<Sample> {
     vec![
         Sample::new(1, "src/http/retry.rs", "retries a request after a delay")
             .defining(SymbolKind::Function, "retry_request"),
-        Sample::new(2, "src/http/retry.rs", "the delay doubles each time").defining(SymbolKind::Type, "Backoff"),
+        Sample::new(2, "src/http/retry.rs", "the delay doubles each time")
+            .defining(SymbolKind::Type, "Backoff"),
         Sample::new(3, "src/http/client.rs", "sends a request; see Backoff").within("HttpClient"),
-        Sample::new(4, "tests/retry.rs", "checks that the delay doubles and retries end"),
-        Sample::new(5, "docs/backoff.md", "about the delay of a retry").defining(SymbolKind::Heading, "Backoff"),
+        Sample::new(
+            4,
+            "tests/retry.rs",
+            "checks that the delay doubles and retries end",
+        ),
+        Sample::new(5, "docs/backoff.md", "about the delay of a retry")
+            .defining(SymbolKind::Heading, "Backoff"),
         Sample::new(6, "src/lib.rs", "nothing of the kind"),
         Sample::new(7, "src/http/mod.rs", "request").defining(SymbolKind::Namespace, "http"),
     ]
@@ -31,16 +37,31 @@ fn with_vectors() -> Vec<Sample> {
         [0.0, 0.0, 0.0, 1.0],
         [-1.0, 0.0, 0.0, 0.1],
     ];
-    samples().into_iter().zip(vectors).map(|(sample, vector)| sample.vector(vector)).collect()
+    samples()
+        .into_iter()
+        .zip(vectors)
+        .map(|(sample, vector)| sample.vector(vector))
+        .collect()
 }
 
-const QUERIES: [&str; 6] =
-    ["delay before a retry", "Backoff", "HttpClient request", "retry_request", "http", "request"];
+const QUERIES: [&str; 6] = [
+    "delay before a retry",
+    "Backoff",
+    "HttpClient request",
+    "retry_request",
+    "http",
+    "request",
+];
 
 fn searched(collection: &Collection, query: &str, mode: Mode) -> Vec<Hit> {
     let query = ParsedQuery::parse(query);
     let vector = query_vector([0.8, 0.6, 0.1, 0.0]);
-    let request = Request { vector: Some(&vector), mode, explain: true, ..Request::new(&query) };
+    let request = Request {
+        vector: Some(&vector),
+        mode,
+        explain: true,
+        ..Request::new(&query)
+    };
     collection.search(&request).unwrap()
 }
 
@@ -52,10 +73,18 @@ fn answers_do_not_depend_on_the_order_of_indexing_or_on_segments() {
     let reference = index(&samples, usize::MAX);
     let mut reversed = samples.clone();
     reversed.reverse();
-    for other in [index(&samples, 1), index(&reversed, usize::MAX), index(&reversed, 2)] {
+    for other in [
+        index(&samples, 1),
+        index(&reversed, usize::MAX),
+        index(&reversed, 2),
+    ] {
         for query in QUERIES {
             for mode in MODES {
-                assert_eq!(searched(&other, query, mode), searched(&reference, query, mode), "{query} {mode:?}");
+                assert_eq!(
+                    searched(&other, query, mode),
+                    searched(&reference, query, mode),
+                    "{query} {mode:?}"
+                );
             }
         }
     }
@@ -77,8 +106,14 @@ fn answers_do_not_depend_on_what_was_deleted_or_replaced() {
     };
     for sample in &samples {
         let id = sample.record.id.0;
-        put(&mut collection, &Sample::new(id + 100, "old/delay.rs", "delay retry").vector([1.0, 1.0, 0.0, 0.0]));
-        put(&mut collection, &Sample::new(id, "old/Backoff.rs", "request").defining(SymbolKind::Type, "Backoff"));
+        put(
+            &mut collection,
+            &Sample::new(id + 100, "old/delay.rs", "delay retry").vector([1.0, 1.0, 0.0, 0.0]),
+        );
+        put(
+            &mut collection,
+            &Sample::new(id, "old/Backoff.rs", "request").defining(SymbolKind::Type, "Backoff"),
+        );
         put(&mut collection, sample);
         // Applied twice, as after a crash between commit and acknowledgement.
         put(&mut collection, sample);
@@ -93,7 +128,11 @@ fn answers_do_not_depend_on_what_was_deleted_or_replaced() {
     let reference = crate::corpus::index(&samples, usize::MAX);
     for query in QUERIES {
         for mode in MODES {
-            assert_eq!(searched(&collection, query, mode), searched(&reference, query, mode), "{query} {mode:?}");
+            assert_eq!(
+                searched(&collection, query, mode),
+                searched(&reference, query, mode),
+                "{query} {mode:?}"
+            );
         }
     }
 }
@@ -113,9 +152,9 @@ fn explanations_add_up_to_the_score() {
                     hit.score
                 );
                 assert_eq!(explanation.score, hit.score);
-                let bm25 = explanation
-                    .bm25
-                    .map_or(0.0, |bm25| bm25.terms.iter().map(|term| term.score).sum::<f32>() - bm25.score);
+                let bm25 = explanation.bm25.map_or(0.0, |bm25| {
+                    bm25.terms.iter().map(|term| term.score).sum::<f32>() - bm25.score
+                });
                 assert!(bm25.abs() < 1e-5);
             }
         }
@@ -124,7 +163,11 @@ fn explanations_add_up_to_the_score() {
 
 #[test]
 fn ranks_in_an_explanation_are_those_of_each_retriever() {
-    let hits = searched(&index(&with_vectors(), 3), "delay before a retry", Mode::Hybrid);
+    let hits = searched(
+        &index(&with_vectors(), 3),
+        "delay before a retry",
+        Mode::Hybrid,
+    );
     let mut by_cosine: Vec<(usize, f32)> = hits
         .iter()
         .map(|hit| hit.explanation.as_ref().unwrap().vector.unwrap())
@@ -137,34 +180,62 @@ fn ranks_in_an_explanation_are_those_of_each_retriever() {
 
 #[test]
 fn a_filter_is_applied_before_the_best_are_picked() {
-    let mut samples: Vec<Sample> =
-        (1..=200).map(|id| Sample::new(id, "src/good.rs", "needle needle").vector([1.0, 0.0, 0.0, 0.0])).collect();
-    samples.push(Sample::new(201, "lib/poor.rs", "one needle in a long text of hay").vector([0.1, 1.0, 0.0, 0.0]));
+    let mut samples: Vec<Sample> = (1..=200)
+        .map(|id| Sample::new(id, "src/good.rs", "needle needle").vector([1.0, 0.0, 0.0, 0.0]))
+        .collect();
+    samples.push(
+        Sample::new(201, "lib/poor.rs", "one needle in a long text of hay")
+            .vector([0.1, 1.0, 0.0, 0.0]),
+    );
     let collection = index(&samples, 50);
     let allowed = collection.allow(|path, _| path.starts_with("lib/"));
     assert_eq!(allowed.len(), 1);
     let query = ParsedQuery::parse("needle");
     let vector = query_vector([1.0, 0.0, 0.0, 0.0]);
     for mode in MODES {
-        let request = Request { vector: Some(&vector), mode, allowed: Some(&allowed), ..Request::new(&query) };
+        let request = Request {
+            vector: Some(&vector),
+            mode,
+            allowed: Some(&allowed),
+            ..Request::new(&query)
+        };
         let hits = collection.search(&request).unwrap();
-        assert_eq!(hits.iter().map(|hit| hit.id.0).collect::<Vec<_>>(), [201], "{mode:?}");
+        assert_eq!(
+            hits.iter().map(|hit| hit.id.0).collect::<Vec<_>>(),
+            [201],
+            "{mode:?}"
+        );
     }
-    assert_eq!(collection.nearest(&vector, 5, Some(&allowed)).unwrap()[0].0, ChunkId(201));
+    assert_eq!(
+        collection.nearest(&vector, 5, Some(&allowed)).unwrap()[0].0,
+        ChunkId(201)
+    );
     let nothing = collection.allow(|_, _| false);
     assert!(nothing.is_empty());
-    let request = Request { vector: Some(&vector), allowed: Some(&nothing), ..Request::new(&query) };
+    let request = Request {
+        vector: Some(&vector),
+        allowed: Some(&nothing),
+        ..Request::new(&query)
+    };
     assert!(collection.search(&request).unwrap().is_empty());
 }
 
 #[test]
 fn languages_can_be_filtered() {
-    let mut samples = vec![Sample::new(1, "a.rs", "needle"), Sample::new(2, "a.py", "needle")];
+    let mut samples = vec![
+        Sample::new(1, "a.rs", "needle"),
+        Sample::new(2, "a.py", "needle"),
+    ];
     samples[0].record.language = Some("rust".to_owned());
     let collection = index(&samples, 1);
     let allowed = collection.allow(|_, language| language == Some("rust"));
     let query = ParsedQuery::parse("needle");
-    let hits = collection.search(&Request { allowed: Some(&allowed), ..Request::new(&query) }).unwrap();
+    let hits = collection
+        .search(&Request {
+            allowed: Some(&allowed),
+            ..Request::new(&query)
+        })
+        .unwrap();
     assert_eq!(hits.len(), 1);
 }
 
@@ -184,14 +255,22 @@ fn chunks_without_vectors_are_found_by_their_words() {
 #[test]
 fn a_definition_is_found_before_its_words_are_committed() {
     let mut collection = index(&samples(), 3);
-    collection.put(&Sample::new(9, "src/new.rs", "").defining(SymbolKind::Type, "BrandNew").record);
+    collection.put(
+        &Sample::new(9, "src/new.rs", "")
+            .defining(SymbolKind::Type, "BrandNew")
+            .record,
+    );
     assert_eq!(found(&collection, "BrandNew"), [9]);
 }
 
 #[test]
 fn a_path_lifts_only_what_something_else_has_found() {
     let mut collection = index(&samples(), 3);
-    collection.put(&Sample::new(9, "src/brand.rs", "").defining(SymbolKind::Type, "BrandNew").record);
+    collection.put(
+        &Sample::new(9, "src/brand.rs", "")
+            .defining(SymbolKind::Type, "BrandNew")
+            .record,
+    );
     let hits = search(&collection, "BrandNew");
     assert_eq!(hits[0].id, ChunkId(9));
     assert_eq!(effect(&hits[0], "path_words"), 0.0);
@@ -203,10 +282,20 @@ fn a_deleted_chunk_is_never_found_again() {
     let mut collection = index(&with_vectors(), 3);
     collection.delete(ChunkId(1));
     for mode in MODES {
-        assert!(searched(&collection, "retry_request", mode).iter().all(|hit| hit.id != ChunkId(1)), "{mode:?}");
+        assert!(
+            searched(&collection, "retry_request", mode)
+                .iter()
+                .all(|hit| hit.id != ChunkId(1)),
+            "{mode:?}"
+        );
     }
     collection.put(&Sample::new(8, "src/other.rs", "").record);
-    assert!(found(&collection, "retry_request").iter().all(|&id| id != 8), "a new chunk inherits no words");
+    assert!(
+        found(&collection, "retry_request")
+            .iter()
+            .all(|&id| id != 8),
+        "a new chunk inherits no words"
+    );
     assert_eq!(collection.len(), 7);
 }
 
@@ -216,32 +305,60 @@ fn a_definition_asked_for_is_among_the_first_ten() {
     let mut samples: Vec<Sample> = (1..=300)
         .map(|id| {
             let path = format!("retry/policy{id}.rs");
-            Sample::new(id, &path, "retry policy RetryPolicy").defining(SymbolKind::Function, "retry_policy_delay")
+            Sample::new(id, &path, "retry policy RetryPolicy")
+                .defining(SymbolKind::Function, "retry_policy_delay")
         })
         .collect();
     let hay = "hay ".repeat(500);
-    samples.push(Sample::new(301, "vendor/tests/x/y/z.rs", &hay).defining(SymbolKind::Variable, "RetryPolicy"));
+    samples.push(
+        Sample::new(301, "vendor/tests/x/y/z.rs", &hay)
+            .defining(SymbolKind::Variable, "RetryPolicy"),
+    );
     let collection = index(&samples, 100);
-    for query in ["RetryPolicy", "how does the retry policy of RetryPolicy delay"] {
+    for query in [
+        "RetryPolicy",
+        "how does the retry policy of RetryPolicy delay",
+    ] {
         let hits = search(&collection, query);
         let place = hits.iter().position(|hit| hit.id == ChunkId(301));
         assert!(place.is_some(), "{query}");
         assert!(hits.is_sorted_by(|a, b| a.score >= b.score), "{query}");
     }
-    let prose = search(&collection, "how does the retry policy of RetryPolicy delay");
+    let prose = search(
+        &collection,
+        "how does the retry policy of RetryPolicy delay",
+    );
     assert!(effect(&prose[9], "definition_guarantee") > 0.0);
     let query = ParsedQuery::parse("how does the retry policy of RetryPolicy delay");
-    let hits = collection.search(&Request { limit: 3, ..Request::new(&query) }).unwrap();
+    let hits = collection
+        .search(&Request {
+            limit: 3,
+            ..Request::new(&query)
+        })
+        .unwrap();
     assert_eq!(hits.len(), 3);
     assert_eq!(hits[2].id, ChunkId(301));
 }
 
 #[test]
 fn each_of_several_identifiers_has_a_definition_among_the_first_ten() {
-    let mut samples: Vec<Sample> =
-        (1..=50).map(|id| Sample::new(id, &format!("src/{id}.rs"), "AlphaOne BetaTwo needle needle")).collect();
-    samples.push(Sample::new(51, "tests/a.rs", &"hay ".repeat(300)).defining(SymbolKind::Variable, "AlphaOne"));
-    samples.push(Sample::new(52, "tests/b.rs", &"hay ".repeat(300)).defining(SymbolKind::Variable, "BetaTwo"));
+    let mut samples: Vec<Sample> = (1..=50)
+        .map(|id| {
+            Sample::new(
+                id,
+                &format!("src/{id}.rs"),
+                "AlphaOne BetaTwo needle needle",
+            )
+        })
+        .collect();
+    samples.push(
+        Sample::new(51, "tests/a.rs", &"hay ".repeat(300))
+            .defining(SymbolKind::Variable, "AlphaOne"),
+    );
+    samples.push(
+        Sample::new(52, "tests/b.rs", &"hay ".repeat(300))
+            .defining(SymbolKind::Variable, "BetaTwo"),
+    );
     let found = found(&index(&samples, 9), "needle of AlphaOne and BetaTwo");
     assert!(found.contains(&51) && found.contains(&52), "{found:?}");
 }
@@ -256,8 +373,17 @@ fn without_saturation_chunks_of_one_file_keep_their_scores() {
     let collection = index(&samples, 9);
     let query = ParsedQuery::parse("needle");
     let ids = |saturate| {
-        let request = Request { saturate, mode: Mode::Text, ..Request::new(&query) };
-        collection.search(&request).unwrap().iter().map(|hit| hit.id.0).collect::<Vec<_>>()
+        let request = Request {
+            saturate,
+            mode: Mode::Text,
+            ..Request::new(&query)
+        };
+        collection
+            .search(&request)
+            .unwrap()
+            .iter()
+            .map(|hit| hit.id.0)
+            .collect::<Vec<_>>()
     };
     assert_eq!(ids(false), [1, 2, 3]);
     assert_eq!(ids(true), [1, 3, 2]);
@@ -281,9 +407,26 @@ fn a_query_of_another_model_is_refused() {
     let collection = index(&with_vectors(), 3);
     let query = ParsedQuery::parse("delay");
     let vector = QueryVector::new(&[1.0, 0.0]).unwrap();
-    let request = Request { vector: Some(&vector), ..Request::new(&query) };
-    assert!(matches!(collection.search(&request), Err(Error::Dimensions { found: 2, expected: 4 })));
-    assert!(collection.search(&Request { mode: Mode::Text, ..request }).is_ok(), "words need no vector");
+    let request = Request {
+        vector: Some(&vector),
+        ..Request::new(&query)
+    };
+    assert!(matches!(
+        collection.search(&request),
+        Err(Error::Dimensions {
+            found: 2,
+            expected: 4
+        })
+    ));
+    assert!(
+        collection
+            .search(&Request {
+                mode: Mode::Text,
+                ..request
+            })
+            .is_ok(),
+        "words need no vector"
+    );
 }
 
 #[test]
@@ -291,21 +434,43 @@ fn cosines_scanned_in_parts_give_the_same_answer() {
     let collection = index(&with_vectors(), 3);
     let query = ParsedQuery::parse("delay before a retry");
     let vector = query_vector([0.8, 0.6, 0.1, 0.0]);
-    let request = Request { vector: Some(&vector), ..Request::new(&query) };
+    let request = Request {
+        vector: Some(&vector),
+        ..Request::new(&query)
+    };
     let mut cosines = vec![0.0; collection.vectors_len()];
     let (first, second) = cosines.split_at_mut(3);
     collection.scan(&vector, 0..3, None, first).unwrap();
     collection.scan(&vector, 3..7, None, second).unwrap();
-    assert_eq!(collection.search_scanned(&request, cosines).unwrap(), collection.search(&request).unwrap());
+    assert_eq!(
+        collection.search_scanned(&request, cosines).unwrap(),
+        collection.search(&request).unwrap()
+    );
 }
 
 #[test]
-fn the_chunks_of_a_file_come_in_order_of_their_lines() {
-    let mut samples = samples();
-    samples.reverse();
-    let collection = index(&samples, 3);
-    assert_eq!(collection.chunks_of("src/http/retry.rs"), [ChunkId(1), ChunkId(2)]);
-    assert_eq!(collection.chunks_of("no/such/file"), []);
+fn files_of_one_path_from_two_sources_are_two_files() {
+    let mut samples = vec![
+        Sample::new(1, "src/a.rs", "needle needle"),
+        Sample::new(2, "src/a.rs", "needle needle"),
+    ];
+    let of_one_file = index(&samples, 9);
+    samples[1].record.file = crate::FileId(7);
+    let of_two_files = index(&samples, 9);
+    let scores = |collection: &Collection| -> Vec<f32> {
+        let query = ParsedQuery::parse("needle");
+        let hits = collection.search(&Request::new(&query)).unwrap();
+        hits.iter().map(|hit| hit.score).collect()
+    };
+    let (one, two) = (scores(&of_one_file), scores(&of_two_files));
+    assert!(
+        one[1] < one[0],
+        "the second chunk of a file counts less: {one:?}"
+    );
+    assert!(
+        (two[0] - two[1]).abs() < 1e-6,
+        "each is the first of its file: {two:?}"
+    );
 }
 
 #[test]
@@ -314,7 +479,9 @@ fn a_replaced_chunk_loses_its_vector() {
     assert!(collection.vector(ChunkId(1)).is_some());
     collection.put(&samples()[0].record);
     assert!(collection.vector(ChunkId(1)).is_none());
-    collection.put_vector(ChunkId(999), &[0.0; DIMENSIONS]).unwrap();
+    collection
+        .put_vector(ChunkId(999), &[0.0; DIMENSIONS])
+        .unwrap();
     assert_eq!(collection.vectors_len(), 6);
     collection.reset_vectors(2);
     assert_eq!(collection.vectors_len(), 0);
@@ -322,16 +489,36 @@ fn a_replaced_chunk_loses_its_vector() {
 }
 
 fn a_sample(id: u64) -> impl Strategy<Value = Sample> {
-    let words =
-        prop::collection::vec(prop::sample::select(vec!["alpha", "beta", "gammaDelta", "how", "Epsilon"]), 0..8);
-    let path = prop::sample::select(vec!["alpha/x.rs", "beta.rs", "tests/alpha.rs", "x/y/gamma.rs", "x/index.ts"]);
-    let name = prop::sample::select(vec!["alpha", "Alpha", "gammaDelta", "beta_alpha", "Epsilon"]);
+    let words = prop::collection::vec(
+        prop::sample::select(vec!["alpha", "beta", "gammaDelta", "how", "Epsilon"]),
+        0..8,
+    );
+    let path = prop::sample::select(vec![
+        "alpha/x.rs",
+        "beta.rs",
+        "tests/alpha.rs",
+        "x/y/gamma.rs",
+        "x/index.ts",
+    ]);
+    let name = prop::sample::select(vec![
+        "alpha",
+        "Alpha",
+        "gammaDelta",
+        "beta_alpha",
+        "Epsilon",
+    ]);
     let vector = prop::option::of([-1.0f32..1.0, -1.0f32..1.0, -1.0f32..1.0, -1.0f32..1.0]);
-    (words, path, name, any::<bool>(), vector).prop_map(move |(words, path, name, is_type, vector)| {
-        let kind = if is_type { SymbolKind::Type } else { SymbolKind::Variable };
-        let sample = Sample::new(id, path, &words.join(" ")).defining(kind, name);
-        Sample { vector, ..sample }
-    })
+    (words, path, name, any::<bool>(), vector).prop_map(
+        move |(words, path, name, is_type, vector)| {
+            let kind = if is_type {
+                SymbolKind::Type
+            } else {
+                SymbolKind::Variable
+            };
+            let sample = Sample::new(id, path, &words.join(" ")).defining(kind, name);
+            Sample { vector, ..sample }
+        },
+    )
 }
 
 proptest! {

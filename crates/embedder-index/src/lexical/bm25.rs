@@ -25,7 +25,11 @@ pub(crate) fn saturate(frequency: f32) -> f32 {
 /// What one occurrence in a field of `length` terms adds to tf', where fields have `average` terms.
 pub(crate) fn occurrence_weight(field: Field, length: u32, average: f32) -> f32 {
     let b = field.length_influence();
-    let relative = if average > 0.0 { length as f32 / average } else { 1.0 };
+    let relative = if average > 0.0 {
+        length as f32 / average
+    } else {
+        1.0
+    };
     field.weight() / (1.0 - b + b * relative)
 }
 

@@ -29,9 +29,14 @@ impl Payload {
             return Err(damaged());
         };
         if version != VERSION.to_string() {
-            return Err(Error::VersionMismatch { found: version.to_owned(), expected: VERSION });
+            return Err(Error::VersionMismatch {
+                found: version.to_owned(),
+                expected: VERSION,
+            });
         }
-        Ok(Self { applied: applied.parse().map_err(|_| damaged())? })
+        Ok(Self {
+            applied: applied.parse().map_err(|_| damaged())?,
+        })
     }
 }
 
@@ -49,22 +54,39 @@ mod tests {
     fn a_payload_is_read_as_it_was_written() {
         for applied in [0, 1, 42, u64::MAX] {
             let payload = Payload { applied };
-            assert_eq!(Payload::of(Some(&payload.to_string()), false).unwrap(), payload);
+            assert_eq!(
+                Payload::of(Some(&payload.to_string()), false).unwrap(),
+                payload
+            );
         }
     }
 
     #[test]
     fn another_version_is_told_from_damage() {
         let other = format!("{NAME} {} 7", VERSION + 1);
-        assert!(matches!(Payload::parse(&other), Err(Error::VersionMismatch { found, .. }) if found == "2"));
-        for damaged in ["", "embedder-lexical", "embedder-lexical 1 x", "embedder-lexical 1 1 1", "other 1 1"] {
-            assert!(matches!(Payload::parse(damaged), Err(Error::Damaged { .. })), "{damaged}");
+        assert!(
+            matches!(Payload::parse(&other), Err(Error::VersionMismatch { found, .. }) if found == "2")
+        );
+        for damaged in [
+            "",
+            "embedder-lexical",
+            "embedder-lexical 1 x",
+            "embedder-lexical 1 1 1",
+            "other 1 1",
+        ] {
+            assert!(
+                matches!(Payload::parse(damaged), Err(Error::Damaged { .. })),
+                "{damaged}"
+            );
         }
     }
 
     #[test]
     fn only_an_empty_index_may_lack_a_payload() {
         assert_eq!(Payload::of(None, true).unwrap(), Payload { applied: 0 });
-        assert!(matches!(Payload::of(None, false), Err(Error::Damaged { .. })));
+        assert!(matches!(
+            Payload::of(None, false),
+            Err(Error::Damaged { .. })
+        ));
     }
 }

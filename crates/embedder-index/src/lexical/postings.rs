@@ -43,17 +43,35 @@ struct Accumulator {
 
 impl Postings {
     pub(crate) fn new(reader: &LexicalReader, catalogue: &Catalogue) -> Self {
-        let slots: Vec<Vec<Slot>> = reader.segments().iter().map(|segment| slots_of(segment, catalogue)).collect();
-        let chunks = slots.iter().flatten().filter(|&&slot| slot != Slot::NONE).count();
+        let slots: Vec<Vec<Slot>> = reader
+            .segments()
+            .iter()
+            .map(|segment| slots_of(segment, catalogue))
+            .collect();
+        let chunks = slots
+            .iter()
+            .flatten()
+            .filter(|&&slot| slot != Slot::NONE)
+            .count();
         let averages = average_lengths(reader.segments(), &slots, chunks);
         let segments = reader.segments().iter().zip(slots).map(|(data, slots)| {
             let weights = FIELDS.map(|field| {
                 let lengths = data.lengths(field).iter();
-                lengths.map(|&length| occurrence_weight(field, length, averages[field.index()])).collect()
+                lengths
+                    .map(|&length| occurrence_weight(field, length, averages[field.index()]))
+                    .collect()
             });
-            SegmentView { data: Arc::clone(data), slots, weights }
+            SegmentView {
+                data: Arc::clone(data),
+                slots,
+                weights,
+            }
         });
-        Self { segments: segments.collect(), chunks, ..Self::default() }
+        Self {
+            segments: segments.collect(),
+            chunks,
+            ..Self::default()
+        }
     }
 
     /// The scores of a term. Terms asked for again are answered from memory.
@@ -66,22 +84,37 @@ impl Postings {
         for segment in &self.segments {
             segment.collect(term, &mut accumulator, &mut matches)?;
         }
-        self.accumulators.lock().unwrap_or_else(PoisonError::into_inner).push(accumulator);
+        self.accumulators
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(accumulator);
         let files = count_files(&matches, catalogue);
-        let totals = Totals { chunks: self.chunks, files: catalogue.files().len() };
+        let totals = Totals {
+            chunks: self.chunks,
+            files: catalogue.files().len(),
+        };
         let scores = Arc::new(TermScores::new(matches, files, totals));
         self.remembered.insert(term, &scores);
         Ok(scores)
     }
 
     fn take_accumulator(&self) -> Accumulator {
-        self.accumulators.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+        self.accumulators
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+            .unwrap_or_default()
     }
 }
 
 impl SegmentView {
     /// Appends the saturated frequency of a term in each chunk of the segment that holds it.
-    fn collect(&self, term: &str, accumulator: &mut Accumulator, matches: &mut Vec<(Slot, f32)>) -> Result<(), Error> {
+    fn collect(
+        &self,
+        term: &str,
+        accumulator: &mut Accumulator,
+        matches: &mut Vec<(Slot, f32)>,
+    ) -> Result<(), Error> {
         let Accumulator { sums, touched } = accumulator;
         if sums.len() < self.slots.len() {
             sums.resize(self.slots.len(), 0.0);
@@ -120,15 +153,25 @@ fn slots_of(segment: &SegmentData, catalogue: &Catalogue) -> Vec<Slot> {
 }
 
 /// The average length of each field over the chunks that have a slot.
-fn average_lengths(segments: &[Arc<SegmentData>], slots: &[Vec<Slot>], chunks: usize) -> [f32; FIELDS.len()] {
+fn average_lengths(
+    segments: &[Arc<SegmentData>],
+    slots: &[Vec<Slot>],
+    chunks: usize,
+) -> [f32; FIELDS.len()] {
     FIELDS.map(|field| {
         let mut total = 0u64;
         for (segment, slots) in segments.iter().zip(slots) {
             let lengths = segment.lengths(field).iter().zip(slots);
-            total +=
-                lengths.filter(|&(_, &slot)| slot != Slot::NONE).map(|(&length, _)| u64::from(length)).sum::<u64>();
+            total += lengths
+                .filter(|&(_, &slot)| slot != Slot::NONE)
+                .map(|(&length, _)| u64::from(length))
+                .sum::<u64>();
         }
-        if chunks == 0 { 0.0 } else { (total as f64 / chunks as f64) as f32 }
+        if chunks == 0 {
+            0.0
+        } else {
+            (total as f64 / chunks as f64) as f32
+        }
     })
 }
 

@@ -1,6 +1,8 @@
 //! The fields of a chunk, what each weighs, and how they are laid out in the engine below.
 
-use tantivy::schema::{self, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions};
+use tantivy::schema::{
+    self, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions,
+};
 
 /// A searched field of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +20,13 @@ pub(crate) enum Field {
 }
 
 /// Every field, in the order that arrays by field have.
-pub(crate) const FIELDS: [Field; 5] = [Field::Body, Field::Symbols, Field::Scope, Field::Stem, Field::Folders];
+pub(crate) const FIELDS: [Field; 5] = [
+    Field::Body,
+    Field::Symbols,
+    Field::Scope,
+    Field::Stem,
+    Field::Folders,
+];
 
 impl Field {
     pub(crate) fn index(self) -> usize {
@@ -89,7 +97,9 @@ pub(super) fn build() -> (Schema, Layout) {
     let layout = Layout {
         id,
         text: FIELDS.map(|field| builder.add_text_field(field.name(), text.clone())),
-        length: FIELDS.map(|field| builder.add_u64_field(field.length_name(), NumericOptions::default().set_fast())),
+        length: FIELDS.map(|field| {
+            builder.add_u64_field(field.length_name(), NumericOptions::default().set_fast())
+        }),
     };
     (builder.build(), layout)
 }

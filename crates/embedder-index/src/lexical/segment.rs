@@ -32,21 +32,34 @@ pub(crate) struct SegmentData {
 
 impl SegmentData {
     /// Reads a segment; columns that were read for an earlier commit are taken from there.
-    pub(super) fn load(segment: &SegmentReader, layout: &Layout, known: Option<&Self>) -> Result<Self, Error> {
+    pub(super) fn load(
+        segment: &SegmentReader,
+        layout: &Layout,
+        known: Option<&Self>,
+    ) -> Result<Self, Error> {
         let columns = match known {
             Some(known) => Arc::clone(&known.columns),
             None => Arc::new(Columns::read(segment)?),
         };
         if columns.ids.len() != segment.max_doc() as usize {
-            return Err(Error::damaged("a segment holds another number of chunks than its commit says"));
+            return Err(Error::damaged(
+                "a segment holds another number of chunks than its commit says",
+            ));
         }
         let alive = segment.alive_bitset().cloned();
         let mut inverted = Vec::with_capacity(FIELDS.len());
         for field in layout.text {
             inverted.push(segment.inverted_index(field)?);
         }
-        let inverted = inverted.try_into().map_err(|_| Error::damaged("a segment lacks a field"))?;
-        Ok(Self { id: segment.segment_id(), inverted, columns, alive })
+        let inverted = inverted
+            .try_into()
+            .map_err(|_| Error::damaged("a segment lacks a field"))?;
+        Ok(Self {
+            id: segment.segment_id(),
+            inverted,
+            columns,
+            alive,
+        })
     }
 
     pub(super) fn id(&self) -> SegmentId {
@@ -64,7 +77,9 @@ impl SegmentData {
             Some(alive) => u32::try_from(*document).is_ok_and(|document| alive.is_alive(document)),
             None => true,
         };
-        (0..self.documents()).filter(is_alive).map(|document| (document, self.columns.ids[document]))
+        (0..self.documents())
+            .filter(is_alive)
+            .map(|document| (document, self.columns.ids[document]))
     }
 
     /// The exact length of a field of every document.
@@ -73,12 +88,18 @@ impl SegmentData {
     }
 
     /// Calls `visit` with the documents that hold a term in a field, and how often, block by block.
-    pub(crate) fn visit(&self, field: Field, term: &str, mut visit: impl FnMut(&[u32], &[u32])) -> Result<(), Error> {
+    pub(crate) fn visit(
+        &self,
+        field: Field,
+        term: &str,
+        mut visit: impl FnMut(&[u32], &[u32]),
+    ) -> Result<(), Error> {
         let inverted = &self.inverted[field.index()];
         let Some(term_info) = inverted.terms().get(term)? else {
             return Ok(());
         };
-        let mut postings = inverted.read_block_postings_from_terminfo(&term_info, IndexRecordOption::WithFreqs)?;
+        let mut postings =
+            inverted.read_block_postings_from_terminfo(&term_info, IndexRecordOption::WithFreqs)?;
         while !postings.docs().is_empty() {
             visit(postings.docs(), postings.freqs());
             postings.advance();
@@ -93,7 +114,9 @@ impl Columns {
         let mut lengths = FIELDS.map(|_| Vec::new());
         for field in FIELDS {
             let column = column(segment, field.length_name())?;
-            let narrow = column.into_iter().map(|length| u32::try_from(length).unwrap_or(u32::MAX));
+            let narrow = column
+                .into_iter()
+                .map(|length| u32::try_from(length).unwrap_or(u32::MAX));
             lengths[field.index()] = narrow.collect();
         }
         Ok(Self { ids, lengths })

@@ -44,7 +44,10 @@ impl Directory for SignedDirectory {
         let signed = self.inner.atomic_read(path)?;
         let content = verified(&signed).ok_or_else(|| {
             let detail = format!("{} does not match its checksum", path.display());
-            OpenReadError::wrap_io_error(io::Error::new(io::ErrorKind::InvalidData, detail), path.to_path_buf())
+            OpenReadError::wrap_io_error(
+                io::Error::new(io::ErrorKind::InvalidData, detail),
+                path.to_path_buf(),
+            )
         })?;
         Ok(content.to_vec())
     }
@@ -85,7 +88,9 @@ fn signature(content: &[u8]) -> String {
 fn fnv1a(content: &[u8]) -> u64 {
     const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
-    content.iter().fold(OFFSET_BASIS, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
+    content.iter().fold(OFFSET_BASIS, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(PRIME)
+    })
 }
 
 #[cfg(test)]

@@ -41,7 +41,11 @@ impl TermScores {
         for (_, score) in &mut matches {
             *score *= idf_of_chunks;
         }
-        Self { idf: idf_of_chunks, file_idf: idf(totals.files, files), matches }
+        Self {
+            idf: idf_of_chunks,
+            file_idf: idf(totals.files, files),
+            matches,
+        }
     }
 
     fn bytes(&self) -> usize {
@@ -106,7 +110,14 @@ mod tests {
 
     fn scores(matches: usize) -> Arc<TermScores> {
         let matches = (0..matches).map(|slot| (Slot::new(slot), 1.0)).collect();
-        Arc::new(TermScores::new(matches, 1, Totals { chunks: 10_000_000, files: 10 }))
+        Arc::new(TermScores::new(
+            matches,
+            1,
+            Totals {
+                chunks: 10_000_000,
+                files: 10,
+            },
+        ))
     }
 
     #[test]

@@ -42,7 +42,11 @@ impl LexicalWriter {
         let mut merge_policy = LogMergePolicy::default();
         merge_policy.set_del_docs_ratio_before_merge(DELETED_SHARE_MAX);
         writer.set_merge_policy(Box::new(merge_policy));
-        Ok(Self { writer, layout, analyser: Analyser::default() })
+        Ok(Self {
+            writer,
+            layout,
+            analyser: Analyser::default(),
+        })
     }
 
     /// Adds a chunk, or replaces the one with the same id.
@@ -66,7 +70,8 @@ impl LexicalWriter {
 
     /// Removes a chunk, if it is there.
     pub fn delete(&mut self, id: ChunkId) {
-        self.writer.delete_term(Term::from_field_u64(self.layout.id, id.0));
+        self.writer
+            .delete_term(Term::from_field_u64(self.layout.id, id.0));
     }
 
     /// Makes everything up to now durable and visible, together with the number of the last operation it holds.
@@ -94,13 +99,22 @@ impl LexicalWriter {
         match field {
             Field::Body => analyser.append(text, &mut terms),
             Field::Symbols => {
-                for definition in record.definitions.iter().filter(|definition| definition.kind.is_searched()) {
+                for definition in record
+                    .definitions
+                    .iter()
+                    .filter(|definition| definition.kind.is_searched())
+                {
                     analyser.append(&definition.name, &mut terms);
                 }
             }
-            Field::Scope => record.scope.iter().for_each(|name| analyser.append(name, &mut terms)),
+            Field::Scope => record
+                .scope
+                .iter()
+                .for_each(|name| analyser.append(name, &mut terms)),
             Field::Stem => analyser.append(path::stem(&record.path), &mut terms),
-            Field::Folders => path::folders(&record.path).for_each(|folder| analyser.append(folder, &mut terms)),
+            Field::Folders => {
+                path::folders(&record.path).for_each(|folder| analyser.append(folder, &mut terms));
+            }
         }
         terms
     }

@@ -26,10 +26,18 @@ pub(super) fn boosts(context: &Context<'_>) -> Boosts {
     let mut boosts = Vec::new();
     for identifier in &context.query.identifiers {
         for name in context.catalogue.names().spelled_like(&identifier.name) {
-            let sites = context.catalogue.names().sites(name).iter().filter(|site| context.is_allowed(site.slot));
+            let sites = context
+                .catalogue
+                .names()
+                .sites(name)
+                .iter()
+                .filter(|site| context.is_allowed(site.slot));
             boosts.extend(sites.filter_map(|site| {
                 let value = strength(context, identifier, name, site.slot)?;
-                Some(Boost { slot: site.slot, value })
+                Some(Boost {
+                    slot: site.slot,
+                    value,
+                })
             }));
         }
     }
@@ -43,28 +51,47 @@ pub(super) fn detail(context: &Context<'_>, slot: Slot) -> String {
     let names = context.catalogue.names();
     let asked_for = |definition: &&DefinitionEntry| {
         let name = names.text(definition.name);
-        context.query.identifiers.iter().any(|identifier| identifier.name.eq_ignore_ascii_case(name))
+        context
+            .query
+            .identifiers
+            .iter()
+            .any(|identifier| identifier.name.eq_ignore_ascii_case(name))
     };
     let found = chunk.definitions.iter().filter(asked_for);
-    let found: Vec<String> =
-        found.map(|definition| format!("{} {}", definition.kind.name(), names.text(definition.name))).collect();
+    let found: Vec<String> = found
+        .map(|definition| format!("{} {}", definition.kind.name(), names.text(definition.name)))
+        .collect();
     format!("defines {}", found.join(", "))
 }
 
 /// How strongly a chunk defines an identifier by a name that differs from it at most in case, or none where it does not.
-fn strength(context: &Context<'_>, identifier: &Identifier, name: NameIndex, slot: Slot) -> Option<f32> {
+fn strength(
+    context: &Context<'_>,
+    identifier: &Identifier,
+    name: NameIndex,
+    slot: Slot,
+) -> Option<f32> {
     let catalogue = context.catalogue;
     let chunk = catalogue.chunk(slot)?;
-    let definitions = chunk.definitions.iter().filter(|definition| definition.name == name);
-    let strengths = definitions.map(|definition| kind_strength(definition.kind) * extent_strength(definition.extent));
+    let definitions = chunk
+        .definitions
+        .iter()
+        .filter(|definition| definition.name == name);
+    let strengths = definitions
+        .map(|definition| kind_strength(definition.kind) * extent_strength(definition.extent));
     let strongest = strengths.max_by(f32::total_cmp)?;
-    let case = if catalogue.names().text(name) == identifier.name { 1.0 } else { OTHER_CASE };
+    let case = if catalogue.names().text(name) == identifier.name {
+        1.0
+    } else {
+        OTHER_CASE
+    };
     let qualified = match identifier.qualifiers.last() {
         Some(qualifier) if !lies_in(catalogue, chunk, qualifier) => WITHOUT_QUALIFIER,
         _ => 1.0,
     };
     let stem_words = catalogue.files().get(chunk.file).stem_words();
-    let named_file = !stem_words.is_empty() && stem_words.iter().all(|word| context.query.has_word(word));
+    let named_file =
+        !stem_words.is_empty() && stem_words.iter().all(|word| context.query.has_word(word));
     Some(strongest * case * qualified * if named_file { IN_NAMED_FILE } else { 1.0 })
 }
 
@@ -72,7 +99,9 @@ fn strength(context: &Context<'_>, identifier: &Identifier, name: NameIndex, slo
 /// nothing but that identifier and nothing is spelled so, by any.
 pub(crate) fn defining_chunks(context: &Context<'_>, identifier: &Identifier) -> Vec<Slot> {
     let names = context.catalogue.names();
-    let exact = names.spelled_like(&identifier.name).filter(|&name| names.text(name) == identifier.name);
+    let exact = names
+        .spelled_like(&identifier.name)
+        .filter(|&name| names.text(name) == identifier.name);
     let exact = code_sites(context, exact);
     if !exact.is_empty() || !context.is_symbol {
         return exact;
@@ -109,6 +138,13 @@ fn lies_in(catalogue: &Catalogue, chunk: &Chunk, qualifier: &str) -> bool {
     let names = catalogue.names();
     let path = catalogue.files().path(chunk.file);
     let symbols = chunk.definitions.iter().map(|definition| definition.name);
-    chunk.scope.iter().copied().chain(symbols).any(|name| names.text(name).eq_ignore_ascii_case(qualifier))
-        || path.split(['/', '.']).any(|part| part.eq_ignore_ascii_case(qualifier))
+    chunk
+        .scope
+        .iter()
+        .copied()
+        .chain(symbols)
+        .any(|name| names.text(name).eq_ignore_ascii_case(qualifier))
+        || path
+            .split(['/', '.'])
+            .any(|part| part.eq_ignore_ascii_case(qualifier))
 }

@@ -19,17 +19,26 @@ pub(super) fn boosts(context: &Context<'_>) -> Boosts {
     let strength = |file: FileIndex, evidence: &Evidence| {
         evidence.sum / (1.0 + context.catalogue.files().get(file).chunks().len() as f32).sqrt()
     };
-    let strongest = evidence.iter().map(|(&file, found)| strength(file, found)).fold(0.0, f32::max);
-    let boosts = evidence
+    let strongest = evidence
         .iter()
-        .map(|(&file, found)| Boost { slot: found.best_chunk, value: strength(file, found) / strongest });
+        .map(|(&file, found)| strength(file, found))
+        .fold(0.0, f32::max);
+    let boosts = evidence.iter().map(|(&file, found)| Boost {
+        slot: found.best_chunk,
+        value: strength(file, found) / strongest,
+    });
     Boosts::Chunks(boosts.collect())
 }
 
 pub(super) fn detail(context: &Context<'_>, slot: Slot) -> String {
     let file = context.catalogue.file_of()[slot.index()];
-    let chunks = collect(context).get(&file).map_or(0, |evidence| evidence.chunks);
-    format!("{chunks} of the best {} chunks are in this file", context.best.len())
+    let chunks = collect(context)
+        .get(&file)
+        .map_or(0, |evidence| evidence.chunks);
+    format!(
+        "{chunks} of the best {} chunks are in this file",
+        context.best.len()
+    )
 }
 
 /// The best chunks by file. They come best first, so a file's first one is its best, and the sums are always added in
@@ -41,7 +50,11 @@ fn collect(context: &Context<'_>) -> HashMap<FileIndex, Evidence> {
         if file == FileIndex::NONE {
             continue;
         }
-        let of_file = evidence.entry(file).or_insert(Evidence { best_chunk: slot, chunks: 0, sum: 0.0 });
+        let of_file = evidence.entry(file).or_insert(Evidence {
+            best_chunk: slot,
+            chunks: 0,
+            sum: 0.0,
+        });
         of_file.chunks += 1;
         of_file.sum += score;
     }

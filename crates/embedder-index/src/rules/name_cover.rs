@@ -35,7 +35,10 @@ impl Covers {
     fn find(context: &Context<'_>) -> Self {
         let names = context.catalogue.names();
         let searched = searched_words(context, names);
-        let mut covers = Self { by_name: vec![Cover::default(); names.len()], covered: Vec::new() };
+        let mut covers = Self {
+            by_name: vec![Cover::default(); names.len()],
+            covered: Vec::new(),
+        };
         // The most common words, as long as all of them together cover too little, lead to no name of their own.
         let mut common_share = 0.0;
         let common = searched.iter().take_while(|(_, share)| {
@@ -53,9 +56,16 @@ impl Covers {
                 cover.of_name += holder.part;
             }
         }
-        let stop_words = context.query.words.iter().filter_map(|word| names.word(word));
+        let stop_words = context
+            .query
+            .words
+            .iter()
+            .filter_map(|word| names.word(word));
         let stop_words = stop_words.filter(|word| !searched.iter().any(|(known, _)| known == word));
-        let others = common.iter().copied().chain(stop_words.map(|word| (word, 0.0)));
+        let others = common
+            .iter()
+            .copied()
+            .chain(stop_words.map(|word| (word, 0.0)));
         for (word, share) in others {
             for holder in names.holders(word) {
                 let cover = &mut covers.by_name[holder.name.index()];
@@ -88,7 +98,10 @@ pub(super) fn boosts(context: &Context<'_>) -> Boosts {
             *known = known.max(value);
         }
     }
-    let boosts = boosted.into_iter().map(|slot| Boost { slot, value: strongest[slot.index()] });
+    let boosts = boosted.into_iter().map(|slot| Boost {
+        slot,
+        value: strongest[slot.index()],
+    });
     Boosts::Chunks(boosts.filter(|boost| boost.value > 0.0).collect())
 }
 
@@ -100,7 +113,10 @@ pub(super) fn detail(context: &Context<'_>, slot: Slot) -> String {
     let covers = Covers::find(context);
     let definitions = chunk.definitions.iter().map(|definition| {
         let cover = covers.by_name[definition.name.index()];
-        (names.text(definition.name), cover.of_query * cover.of_name * kind_strength(definition.kind))
+        (
+            names.text(definition.name),
+            cover.of_query * cover.of_name * kind_strength(definition.kind),
+        )
     });
     let best = definitions.max_by(|a, b| a.1.total_cmp(&b.1).then_with(|| b.0.cmp(a.0)));
     best.map_or_else(String::new, |(name, _)| format!("words of {name}"))
@@ -109,8 +125,15 @@ pub(super) fn detail(context: &Context<'_>, slot: Slot) -> String {
 /// The searched words that are part of some name, with their share of the query's rarity; the most common first.
 fn searched_words(context: &Context<'_>, names: &Names) -> Vec<(WordIndex, f32)> {
     let idf = |place: usize| context.terms[place].idf;
-    let total: f32 = context.query.word_terms().map(|(place, _)| idf(place)).sum();
-    let words = context.query.word_terms().filter_map(|(place, term)| Some((names.word(term)?, idf(place) / total)));
+    let total: f32 = context
+        .query
+        .word_terms()
+        .map(|(place, _)| idf(place))
+        .sum();
+    let words = context
+        .query
+        .word_terms()
+        .filter_map(|(place, term)| Some((names.word(term)?, idf(place) / total)));
     let mut words: Vec<(WordIndex, f32)> = words.collect();
     // Stable, so that words of one rarity are added up in the order of the query.
     words.sort_by(|a, b| a.1.total_cmp(&b.1));

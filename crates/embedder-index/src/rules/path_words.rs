@@ -21,7 +21,11 @@ struct Likeness {
 
 impl Likeness {
     fn new(files: usize) -> Self {
-        Self { stem: vec![0.0; files], folders: vec![0.0; files], touched: Vec::new() }
+        Self {
+            stem: vec![0.0; files],
+            folders: vec![0.0; files],
+            touched: Vec::new(),
+        }
     }
 
     fn find(&mut self, term: &str, files: &Files) {
@@ -48,15 +52,23 @@ impl Likeness {
     /// Hands over what was found and forgets it.
     fn drain(&mut self) -> impl Iterator<Item = (FileIndex, f32, f32)> {
         let (stem, folders) = (&mut self.stem, &mut self.folders);
-        self.touched
-            .drain(..)
-            .map(|file| (file, std::mem::take(&mut stem[file.index()]), std::mem::take(&mut folders[file.index()])))
+        self.touched.drain(..).map(|file| {
+            (
+                file,
+                std::mem::take(&mut stem[file.index()]),
+                std::mem::take(&mut folders[file.index()]),
+            )
+        })
     }
 }
 
 pub(super) fn boosts(context: &Context<'_>) -> Boosts {
     let files = context.catalogue.files();
-    let total: f32 = context.query.word_terms().map(|(place, _)| context.terms[place].file_idf).sum();
+    let total: f32 = context
+        .query
+        .word_terms()
+        .map(|(place, _)| context.terms[place].file_idf)
+        .sum();
     if total <= 0.0 {
         return Boosts::Files(Vec::new());
     }
@@ -73,7 +85,12 @@ pub(super) fn boosts(context: &Context<'_>) -> Boosts {
             overlaps[file.index()] += share * (stem + FOLDERS_SHARE * folders * (1.0 - stem));
         }
     }
-    Boosts::Files(touched.into_iter().map(|file| (file, overlaps[file.index()].min(1.0))).collect())
+    Boosts::Files(
+        touched
+            .into_iter()
+            .map(|file| (file, overlaps[file.index()].min(1.0)))
+            .collect(),
+    )
 }
 
 pub(super) fn detail(context: &Context<'_>, slot: Slot) -> String {
@@ -83,8 +100,15 @@ pub(super) fn detail(context: &Context<'_>, slot: Slot) -> String {
     let files = context.catalogue.files();
     let holds = |term: &str| {
         let mut words = files.words_like(term);
-        words.any(|(_, word)| word.stem_of.contains(&chunk.file) || word.folder_of.contains(&chunk.file))
+        words.any(|(_, word)| {
+            word.stem_of.contains(&chunk.file) || word.folder_of.contains(&chunk.file)
+        })
     };
-    let words: Vec<&str> = context.query.word_terms().map(|(_, term)| term).filter(|term| holds(term)).collect();
+    let words: Vec<&str> = context
+        .query
+        .word_terms()
+        .map(|(_, term)| term)
+        .filter(|term| holds(term))
+        .collect();
     format!("{} holds {}", files.path(chunk.file), words.join(", "))
 }

@@ -9,13 +9,19 @@ const UNIT: f32 = 1.5;
 
 #[track_caller]
 fn assert_near(found: f32, expected: f32) {
-    assert!((found - expected).abs() < 1e-4, "{found}, expected {expected}");
+    assert!(
+        (found - expected).abs() < 1e-4,
+        "{found}, expected {expected}"
+    );
 }
 
 /// The effects of a rule on each sample, by id.
 fn effects(samples: &[Sample], query: &str, rule: &str) -> Vec<(u64, f32)> {
     let hits = search(&index(samples, usize::MAX), query);
-    let mut effects: Vec<(u64, f32)> = hits.iter().map(|hit| (hit.id.0, effect(hit, rule))).collect();
+    let mut effects: Vec<(u64, f32)> = hits
+        .iter()
+        .map(|hit| (hit.id.0, effect(hit, rule)))
+        .collect();
     effects.sort_by_key(|&(id, _)| id);
     effects
 }
@@ -47,7 +53,10 @@ fn words_in_the_path_lift_every_found_chunk_of_the_file() {
     ];
     let effects = effects(&samples, "retry delay", "path_words");
     // Chunk 5 is found by its file's name.
-    assert_eq!(effects.iter().map(|&(id, _)| id).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    assert_eq!(
+        effects.iter().map(|&(id, _)| id).collect::<Vec<_>>(),
+        [1, 2, 3, 4, 5]
+    );
     let (stem, folder) = (effects[0].1, effects[2].1);
     assert!(stem > 0.0);
     assert_near(effects[1].1, stem);
@@ -58,7 +67,10 @@ fn words_in_the_path_lift_every_found_chunk_of_the_file() {
 
 #[test]
 fn a_folder_does_not_count_again_what_the_stem_says() {
-    let samples = [Sample::new(1, "retry/retry.rs", "x"), Sample::new(2, "other/retry.rs", "x")];
+    let samples = [
+        Sample::new(1, "retry/retry.rs", "x"),
+        Sample::new(2, "other/retry.rs", "x"),
+    ];
     let effects = effects(&samples, "retry", "path_words");
     assert_near(effects[0].1, effects[1].1);
 }
@@ -84,7 +96,8 @@ fn kinds_of_definitions_differ_in_strength() {
 
 #[test]
 fn case_qualifier_extent_and_file_name_change_the_strength() {
-    let plain = |path: &str, name: &str| Sample::new(1, path, "widget Widget open x").defining(Type, name);
+    let plain =
+        |path: &str, name: &str| Sample::new(1, path, "widget Widget open x").defining(Type, name);
     let strength = |sample: Sample, query: &str| {
         let effects = effects(std::slice::from_ref(&sample), query, "definition");
         effects[0].1 / (2.0 * UNIT)
@@ -93,7 +106,10 @@ fn case_qualifier_extent_and_file_name_change_the_strength() {
     assert_near(strength(plain("a.rs", "widget"), "Widget"), 0.6);
     assert_near(strength(plain("widget.rs", "Widget"), "Widget"), 1.5);
     assert_near(strength(plain("a.rs", "open"), "Widget::open"), 0.5);
-    assert_near(strength(plain("a.rs", "open").within("Widget"), "Widget::open"), 1.0);
+    assert_near(
+        strength(plain("a.rs", "open").within("Widget"), "Widget::open"),
+        1.0,
+    );
     assert_near(strength(plain("Widget/a.rs", "open"), "Widget.open"), 1.0);
     let mut long = plain("a.rs", "Widget");
     long.record.definitions[0].end_line = 1_000;
@@ -103,8 +119,14 @@ fn case_qualifier_extent_and_file_name_change_the_strength() {
 #[test]
 fn an_identifier_in_prose_counts_a_quarter_of_an_identifier_alone() {
     let samples = [Sample::new(1, "a.rs", "Widget drawing").defining(Type, "Widget")];
-    assert_near(effects(&samples, "drawing one Widget", "definition")[0].1, 0.5 * UNIT);
-    assert_eq!(effects(&samples, "drawing one widget", "definition")[0].1, 0.0);
+    assert_near(
+        effects(&samples, "drawing one Widget", "definition")[0].1,
+        0.5 * UNIT,
+    );
+    assert_eq!(
+        effects(&samples, "drawing one widget", "definition")[0].1,
+        0.0
+    );
 }
 
 #[test]
@@ -117,7 +139,10 @@ fn names_made_of_the_words_of_the_question_are_lifted() {
         Sample::new(5, "e.rs", "retry delay").defining(Namespace, "retry_delay"),
     ];
     let effects = effects(&samples, "delay of a retry", "name_cover");
-    let [function, longer, kind, none, namespace] = effects.iter().map(|&(_, effect)| effect).collect::<Vec<_>>()[..]
+    let [function, longer, kind, none, namespace] = effects
+        .iter()
+        .map(|&(_, effect)| effect)
+        .collect::<Vec<_>>()[..]
     else {
         panic!("all are found: {effects:?}");
     };
@@ -138,10 +163,16 @@ fn stop_words_of_the_question_cover_their_part_of_a_name() {
 #[test]
 fn tests_examples_and_stubs_come_after_what_they_are_about() {
     let paths = ["src/a.rs", "src/a.pyi", "src/__init__.py", "tests/b.rs"];
-    let samples: Vec<Sample> =
-        paths.iter().zip(1..).map(|(path, id)| Sample::new(id, path, "needle needle needle")).collect();
+    let samples: Vec<Sample> = paths
+        .iter()
+        .zip(1..)
+        .map(|(path, id)| Sample::new(id, path, "needle needle needle"))
+        .collect();
     let hits = search(&index(&samples, 2), "needle");
-    assert_eq!(hits.iter().map(|hit| hit.id.0).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!(
+        hits.iter().map(|hit| hit.id.0).collect::<Vec<_>>(),
+        [1, 2, 3, 4]
+    );
     assert!(effect(&hits[3], "prior_test") < 0.0);
     assert!(effect(&hits[0], "prior_test") == 0.0);
 }

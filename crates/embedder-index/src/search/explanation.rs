@@ -3,7 +3,10 @@
 use super::{Placed, Search};
 use crate::{
     catalogue::Slot,
-    explain::{Bm25Explanation, Explanation, FusionExplanation, RuleEffect, TermExplanation, VectorExplanation},
+    explain::{
+        Bm25Explanation, Explanation, FusionExplanation, RuleEffect, TermExplanation,
+        VectorExplanation,
+    },
     path::Prior,
     rules::{GUARANTEE_NAME, SATURATION_NAME},
     vectors::NOT_ALLOWED,
@@ -14,7 +17,9 @@ pub(super) fn explain(search: &Search<'_>, placed: &Placed, best: &[(Slot, f32)]
     let bm25 = bm25(search, placed.slot);
     let vector = vector(search, placed.slot);
     let fusion = FusionExplanation {
-        text: bm25.as_ref().map_or(0.0, |bm25| bm25.score * search.text_scale),
+        text: bm25
+            .as_ref()
+            .map_or(0.0, |bm25| bm25.score * search.text_scale),
         vector: match (&search.meaning, &vector) {
             (Some(meaning), Some(vector)) => meaning.weight * meaning.spread.share(vector.cosine),
             _ => 0.0,
@@ -37,21 +42,41 @@ pub(super) fn explain(search: &Search<'_>, placed: &Placed, best: &[(Slot, f32)]
             detail: format!("moved up because it defines {identifier}"),
         });
     }
-    Explanation { bm25, vector, fusion, rules, score: placed.score }
+    Explanation {
+        bm25,
+        vector,
+        fusion,
+        rules,
+        score: placed.score,
+    }
 }
 
 fn bm25(search: &Search<'_>, slot: Slot) -> Option<Bm25Explanation> {
-    let terms = search.request.query.terms.iter().zip(&search.terms).filter_map(|(term, scores)| {
-        let &(_, score) = scores.matches.iter().find(|&&(found, _)| found == slot)?;
-        Some(TermExplanation { term: term.clone(), idf: scores.idf, score })
-    });
+    let terms = search
+        .request
+        .query
+        .terms
+        .iter()
+        .zip(&search.terms)
+        .filter_map(|(term, scores)| {
+            let &(_, score) = scores.matches.iter().find(|&&(found, _)| found == slot)?;
+            Some(TermExplanation {
+                term: term.clone(),
+                idf: scores.idf,
+                score,
+            })
+        });
     let terms: Vec<TermExplanation> = terms.collect();
     if terms.is_empty() || search.text_scale == 0.0 {
         return None;
     }
     let all = search.text_scores();
     let score = all[slot.index()];
-    Some(Bm25Explanation { rank: 1 + all.iter().filter(|&&other| other > score).count(), score, terms })
+    Some(Bm25Explanation {
+        rank: 1 + all.iter().filter(|&&other| other > score).count(),
+        score,
+        terms,
+    })
 }
 
 fn vector(search: &Search<'_>, slot: Slot) -> Option<VectorExplanation> {
@@ -61,7 +86,14 @@ fn vector(search: &Search<'_>, slot: Slot) -> Option<VectorExplanation> {
     if cosine == NOT_ALLOWED {
         return None;
     }
-    Some(VectorExplanation { rank: 1 + meaning.cosines.iter().filter(|&&other| other > cosine).count(), cosine })
+    Some(VectorExplanation {
+        rank: 1 + meaning
+            .cosines
+            .iter()
+            .filter(|&&other| other > cosine)
+            .count(),
+        cosine,
+    })
 }
 
 fn boosts(search: &Search<'_>, slot: Slot, best: &[(Slot, f32)], fused: f32) -> Vec<RuleEffect> {
@@ -70,7 +102,11 @@ fn boosts(search: &Search<'_>, slot: Slot, best: &[(Slot, f32)], fused: f32) -> 
     let effects = search.applied.iter().filter_map(|applied| {
         let effect = applied.scale * applied.boosts.of(slot, score > 0.0, search.catalogue)?;
         score += effect;
-        Some(RuleEffect { rule: applied.rule.name.to_owned(), effect, detail: (applied.rule.detail)(&context, slot) })
+        Some(RuleEffect {
+            rule: applied.rule.name.to_owned(),
+            effect,
+            detail: (applied.rule.detail)(&context, slot),
+        })
     });
     effects.collect()
 }
@@ -83,14 +119,17 @@ fn priors(search: &Search<'_>, slot: Slot, boosted: f32) -> Vec<RuleEffect> {
     let path = search.catalogue.files().path(chunk.file);
     let bound = search.catalogue.priors()[slot.index()];
     let mut factor = 1.0;
-    let effects = Prior::ALL.into_iter().filter(|prior| prior.applies_to(path)).map(|prior| {
-        let before = factor;
-        factor = (factor * prior.factor()).max(bound);
-        RuleEffect {
-            rule: prior.name().to_owned(),
-            effect: boosted * (factor - before),
-            detail: format!("{path} counts {:.2} of its score", prior.factor()),
-        }
-    });
+    let effects = Prior::ALL
+        .into_iter()
+        .filter(|prior| prior.applies_to(path))
+        .map(|prior| {
+            let before = factor;
+            factor = (factor * prior.factor()).max(bound);
+            RuleEffect {
+                rule: prior.name().to_owned(),
+                effect: boosted * (factor - before),
+                detail: format!("{path} counts {:.2} of its score", prior.factor()),
+            }
+        });
     effects.collect()
 }

@@ -33,9 +33,22 @@ pub(super) fn saturated(
 ) -> Vec<Placed> {
     let mut seen = HashMap::new();
     let placed = candidates.iter().map(|&(slot, unsaturated)| {
-        let nth = seen.entry(catalogue.file_of()[slot.index()]).or_insert(0u32);
-        let score = if saturate { unsaturated * SATURATION.powi(nth.cast_signed()) } else { unsaturated };
-        let placed = Placed { slot, unsaturated, nth_of_file: *nth, saturated: score, score, guaranteed_for: None };
+        let nth = seen
+            .entry(catalogue.file_of()[slot.index()])
+            .or_insert(0u32);
+        let score = if saturate {
+            unsaturated * SATURATION.powi(nth.cast_signed())
+        } else {
+            unsaturated
+        };
+        let placed = Placed {
+            slot,
+            unsaturated,
+            nth_of_file: *nth,
+            saturated: score,
+            score,
+            guaranteed_for: None,
+        };
         *nth += 1;
         placed
     });
@@ -54,12 +67,17 @@ pub(super) fn guarantee_definitions(context: &Context<'_>, placed: &mut Vec<Plac
     let mut needed: Vec<Slot> = Vec::new();
     for identifier in &context.query.identifiers {
         let definitions = defining_chunks(context, identifier);
-        let first = placed.iter().take(within).find(|placed| definitions.binary_search(&placed.slot).is_ok());
+        let first = placed
+            .iter()
+            .take(within)
+            .find(|placed| definitions.binary_search(&placed.slot).is_ok());
         if let Some(first) = first {
             needed.push(first.slot);
             continue;
         }
-        let strongest = definitions.into_iter().map(|slot| (slot, context.scores[slot.index()]));
+        let strongest = definitions
+            .into_iter()
+            .map(|slot| (slot, context.scores[slot.index()]));
         let strongest = strongest.min_by(|&a, &b| top::compare(a, b, context.catalogue));
         let Some((slot, score)) = strongest else {
             continue;
@@ -83,15 +101,24 @@ pub(super) fn guarantee_definitions(context: &Context<'_>, placed: &mut Vec<Plac
 }
 
 fn insert(placed: &mut Vec<Placed>, mut definition: Placed, needed: &[Slot], within: usize) {
-    if let Some(at) = placed.iter().position(|placed| placed.slot == definition.slot) {
+    if let Some(at) = placed
+        .iter()
+        .position(|placed| placed.slot == definition.slot)
+    {
         let found = placed.remove(at);
-        definition = Placed { guaranteed_for: definition.guaranteed_for, ..found };
+        definition = Placed {
+            guaranteed_for: definition.guaranteed_for,
+            ..found
+        };
     }
     if placed.len() < within {
         placed.push(definition);
         return;
     }
-    let Some(at) = placed[..within].iter().rposition(|placed| !needed.contains(&placed.slot)) else {
+    let Some(at) = placed[..within]
+        .iter()
+        .rposition(|placed| !needed.contains(&placed.slot))
+    else {
         return;
     };
     definition.score = placed[at].score;

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::chunk::{ChunkId, ChunkRecord};
+use crate::chunk::{ChunkId, ChunkRecord, FileId};
 
 /// A small generator, so that large sets repeat exactly.
 struct Random(u64);
@@ -17,11 +17,16 @@ impl Random {
     }
 
     fn vector(&mut self, dimensions: usize) -> Vec<f32> {
-        (0..dimensions).map(|_| self.unit() + self.unit() + self.unit()).collect()
+        (0..dimensions)
+            .map(|_| self.unit() + self.unit() + self.unit())
+            .collect()
     }
 
     fn near(&mut self, centre: &[f32], distance: f32) -> Vec<f32> {
-        centre.iter().map(|value| value + distance * self.unit()).collect()
+        centre
+            .iter()
+            .map(|value| value + distance * self.unit())
+            .collect()
     }
 }
 
@@ -30,6 +35,7 @@ fn catalogue(count: usize) -> Catalogue {
     for number in 0..count {
         catalogue.put(&ChunkRecord {
             id: ChunkId(number as u64),
+            file: FileId(number as u64),
             path: format!("{number:06}"),
             language: None,
             start_line: 1,
@@ -61,14 +67,23 @@ fn check_nearest(stored: &[Vec<f32>], queries: &[Vec<f32>]) {
             .enumerate()
             .map(|(number, vector)| {
                 let (a, b) = (unit(vector), unit(query));
-                (a.iter().zip(&b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum(), number)
+                (
+                    a.iter()
+                        .zip(&b)
+                        .map(|(&a, &b)| f64::from(a) * f64::from(b))
+                        .sum(),
+                    number,
+                )
             })
             .collect();
         exact.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         assert_eq!(found.len(), 10.min(stored.len()));
         for ((slot, cosine), (expected, number)) in found.into_iter().zip(exact) {
             // Which of two vectors comes first may differ where f32 cannot tell their cosines apart.
-            assert!((f64::from(cosine) - expected).abs() < 1e-6, "{slot:?} {cosine}, expected {number} {expected}");
+            assert!(
+                (f64::from(cosine) - expected).abs() < 1e-6,
+                "{slot:?} {cosine}, expected {number} {expected}"
+            );
         }
     }
 }
@@ -85,7 +100,9 @@ fn the_nearest_of_random_vectors_are_all_found() {
 fn the_nearest_of_vectors_closer_than_a_byte_can_tell_are_all_found() {
     let mut random = Random(2);
     let centres: Vec<Vec<f32>> = (0..5).map(|_| random.vector(64)).collect();
-    let stored: Vec<Vec<f32>> = (0..3_000).map(|number| random.near(&centres[number % 5], 0.002)).collect();
+    let stored: Vec<Vec<f32>> = (0..3_000)
+        .map(|number| random.near(&centres[number % 5], 0.002))
+        .collect();
     check_nearest(&stored, &centres);
 }
 
@@ -121,7 +138,9 @@ fn a_scan_in_parts_is_the_whole_scan() {
 fn only_allowed_vectors_are_near() {
     let mut vectors = Vectors::new(2);
     for number in 0..3_000 {
-        vectors.put(Slot::new(number), &[1.0, number as f32 / 1_000.0]).unwrap();
+        vectors
+            .put(Slot::new(number), &[1.0, number as f32 / 1_000.0])
+            .unwrap();
     }
     let mut allowed = Allowed::none(3_000);
     for number in [2_999, 1_500, 10] {
@@ -136,10 +155,22 @@ fn only_allowed_vectors_are_near() {
 #[test]
 fn what_is_no_vector_of_the_collection_is_refused() {
     let mut vectors = Vectors::new(2);
-    assert!(matches!(vectors.put(Slot::new(0), &[1.0]), Err(Error::Dimensions { found: 1, expected: 2 })));
-    assert!(matches!(vectors.put(Slot::new(0), &[f32::NAN, 1.0]), Err(Error::NotFinite)));
+    assert!(matches!(
+        vectors.put(Slot::new(0), &[1.0]),
+        Err(Error::Dimensions {
+            found: 1,
+            expected: 2
+        })
+    ));
+    assert!(matches!(
+        vectors.put(Slot::new(0), &[f32::NAN, 1.0]),
+        Err(Error::NotFinite)
+    ));
     assert_eq!(vectors.len(), 0);
-    assert!(matches!(QueryVector::new(&[f32::INFINITY]), Err(Error::NotFinite)));
+    assert!(matches!(
+        QueryVector::new(&[f32::INFINITY]),
+        Err(Error::NotFinite)
+    ));
 }
 
 #[test]

@@ -10,7 +10,12 @@ use crate::store::{
 
 /// Columns of a [`ChunkRow`], in the order that [`chunk_row`] reads them.
 const CHUNK_COLUMNS: &str = "chunk.id, chunk.file_id, file.path, file.language, chunk.ordinal, chunk.start_line, \
-                             chunk.end_line, chunk.symbols, chunk.scope, chunk.embed_hash, chunk.text";
+                             chunk.end_line, chunk.symbols, chunk.scope, chunk.embed_hash, \
+                             (SELECT text FROM chunk_text WHERE chunk_id = chunk.id)";
+
+/// The same without the text, which is then empty.
+const CHUNK_COLUMNS_BARE: &str = "chunk.id, chunk.file_id, file.path, file.language, chunk.ordinal, \
+                                  chunk.start_line, chunk.end_line, chunk.symbols, chunk.scope, chunk.embed_hash, ''";
 
 fn chunk_row(row: &Row<'_>) -> rusqlite::Result<ChunkRow> {
     Ok(ChunkRow {
@@ -179,9 +184,9 @@ impl Store for ContentDb {
         each: &mut dyn FnMut(ChunkRow),
     ) -> StoreResult<()> {
         let columns = if with_text {
-            CHUNK_COLUMNS.to_owned()
+            CHUNK_COLUMNS
         } else {
-            CHUNK_COLUMNS.replace("chunk.text", "''")
+            CHUNK_COLUMNS_BARE
         };
         let sql = format!(
             "SELECT {columns} FROM chunk JOIN file ON file.id = chunk.file_id \
@@ -196,7 +201,7 @@ impl Store for ContentDb {
     fn duplicates(&self, collection: CollectionId) -> StoreResult<Vec<Duplicate>> {
         let sql = "SELECT canon.id, chunk.id, chunk.file_id, file.path, file.language, chunk.start_line, chunk.end_line \
                    FROM chunk JOIN file ON file.id = chunk.file_id \
-                   JOIN chunk AS canon ON canon.duplicate_key = chunk.duplicate_key \
+                   JOIN chunk AS canon INDEXED BY chunk_duplicate ON canon.duplicate_key = chunk.duplicate_key \
                         AND canon.collection_id = chunk.collection_id AND canon.canonical = 1 \
                    WHERE chunk.collection_id = ?1 AND chunk.canonical = 0 ORDER BY file.path, chunk.ordinal";
         self.rows(sql, [collection.0], |row| {
@@ -236,12 +241,22 @@ impl Store for ContentDb {
         collection: CollectionId,
         each: &mut dyn FnMut(ChunkRow) -> bool,
     ) -> StoreResult<()> {
+        // Source by source, so that the index on paths gives the order and nothing is sorted.
         let sql = format!(
-            "SELECT {CHUNK_COLUMNS} FROM source JOIN file ON file.source_id = source.id \
-             JOIN chunk ON chunk.file_id = file.id \
-             WHERE source.collection_id = ?1 ORDER BY file.path, file.id, chunk.ordinal"
+            "SELECT {CHUNK_COLUMNS} FROM file JOIN chunk ON chunk.file_id = file.id \
+             WHERE file.source_id = ?1 ORDER BY file.path, chunk.ordinal"
         );
-        self.stream(&sql, [collection.0], chunk_row, each)
+        let mut goes_on = true;
+        for source in self.sources(collection)? {
+            self.stream(&sql, [source.id.0], chunk_row, &mut |chunk| {
+                goes_on = each(chunk);
+                goes_on
+            })?;
+            if !goes_on {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn chunk_at(

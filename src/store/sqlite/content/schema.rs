@@ -51,13 +51,18 @@ CREATE TABLE chunk (
     embed_hash    BLOB    NOT NULL,
     duplicate_key BLOB,
     symbols       TEXT    NOT NULL,
-    scope         TEXT    NOT NULL,
-    text          TEXT    NOT NULL
+    scope         TEXT    NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX chunk_file ON chunk (file_id, ordinal);
 CREATE INDEX chunk_duplicate ON chunk (duplicate_key, collection_id) WHERE duplicate_key IS NOT NULL;
 CREATE INDEX chunk_canonical ON chunk (collection_id, canonical, id, embed_hash);
 CREATE INDEX chunk_embed ON chunk (embed_hash);
+
+-- Apart from the rest, so that loading what is known of all chunks does not read all texts.
+CREATE TABLE chunk_text (
+    chunk_id INTEGER PRIMARY KEY REFERENCES chunk (id) ON DELETE CASCADE,
+    text     TEXT NOT NULL
+) STRICT;
 
 CREATE TABLE model (
     id          INTEGER PRIMARY KEY,

@@ -79,7 +79,7 @@ impl Fixture {
         let mut found = Vec::new();
         self.db
             .canonical_chunks(self.collection.id, true, &mut |chunk| {
-                found.push(format!("{}: {}", chunk.path, chunk.text))
+                found.push(format!("{}: {}", chunk.path, chunk.text));
             })
             .unwrap();
         found.sort();
@@ -203,7 +203,7 @@ fn a_vector_is_shared_by_equal_texts_and_collected_when_none_is_left() {
     assert_eq!((counts.chunks, counts.embedded), (3, 3));
     let mut loaded = Vec::new();
     f.db.vectors(f.collection.id, model, &mut |id, vector| {
-        loaded.push((id, vector.to_vec()))
+        loaded.push((id, vector.to_vec()));
     })
     .unwrap();
     assert_eq!(loaded.len(), 3);

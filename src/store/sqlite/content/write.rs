@@ -238,7 +238,7 @@ fn insert_chunk(
     chunk: &NewChunk,
 ) -> rusqlite::Result<()> {
     let sql = "INSERT INTO chunk (collection_id, file_id, ordinal, start_line, end_line, canonical, embed_hash, \
-               duplicate_key, symbols, scope, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+               duplicate_key, symbols, scope) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     // A chunk with a key is not canonical until the election at the end of the transaction.
     let is_canonical = chunk.duplicate_key.is_none();
     tx.prepare_cached(sql)?.execute(params![
@@ -252,10 +252,12 @@ fn insert_chunk(
         chunk.duplicate_key,
         to_json(&chunk.symbols),
         to_json(&chunk.scope),
-        chunk.text,
     ])?;
+    let id = tx.last_insert_rowid();
+    tx.prepare_cached("INSERT INTO chunk_text (chunk_id, text) VALUES (?1, ?2)")?
+        .execute(params![id, chunk.text])?;
     if is_canonical {
-        log(tx, owner.collection, tx.last_insert_rowid(), true)?;
+        log(tx, owner.collection, id, true)?;
     }
     Ok(())
 }
