@@ -1,5 +1,5 @@
 //! The command line: a thin face over [`crate::engine`]. One file a command; what several print alike is in
-//! [`output`].
+//! `output`.
 //!
 //! Answers go to standard output, everything else to standard error. `--json` prints one machine-readable document (or
 //! one a line). Exit codes are those of [`crate::error::ErrorCode`].

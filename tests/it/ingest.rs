@@ -238,7 +238,7 @@ fn an_index_folder_that_is_missing_damaged_or_foreign_is_rebuilt_from_the_store(
             }
         }),
         ("garbled", &|| {
-            fs::write(folder.join("meta.json"), "{}").unwrap()
+            fs::write(folder.join("meta.json"), "{}").unwrap();
         }),
         ("another version", &|| {
             let meta = fs::read_to_string(folder.join("meta.json")).unwrap();

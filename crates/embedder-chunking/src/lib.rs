@@ -1,6 +1,6 @@
 //! A file in, chunks and symbols out.
 //!
-//! [`chunk`] cuts a file into pieces of about 750 characters that an index can store, and names what each piece
+//! [`chunk()`] cuts a file into pieces of about 750 characters that an index can store, and names what each piece
 //! defines. Source files of thirteen languages are parsed with tree-sitter, Markdown and reStructuredText are cut at
 //! their headings, and everything else is cut by lines with an eye on indentation, blank lines and what looks like a
 //! definition.
