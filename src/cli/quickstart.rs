@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::{Context, index, models, output, search};
+use crate::config::{Environment, Strings};
 use crate::engine::ingest::IndexRequest;
 use crate::engine::quickstart::{Question, questions};
 use crate::engine::search::{Answer, Mode, Reader, SearchRequest};
@@ -78,29 +79,46 @@ fn print(collection: &str, answers: &[(Question, Answer)]) -> Result<()> {
         output::line("there is nothing in this folder to ask about")?;
     }
     output::line("What to type next:")?;
-    for (command, what) in [
+    let program = program();
+    for (arguments, what) in [
         (
-            format!("embedder search --collection {collection} 'YOUR QUESTION'"),
+            format!("search --collection {collection} 'YOUR QUESTION'"),
             "ask in your own words, or by name",
         ),
         (
-            format!("embedder search --collection {collection} --explain NAME"),
+            format!("search --collection {collection} --explain NAME"),
             "see why each hit is where it is",
         ),
         (
-            "embedder related FILE:LINE".to_owned(),
+            "related FILE:LINE".to_owned(),
             "code like the code at a place",
         ),
         (
-            "embedder index PATH".to_owned(),
+            "index PATH".to_owned(),
             "another folder, or this one again after changes",
         ),
-        (
-            "embedder status".to_owned(),
-            "what is indexed, and what was skipped",
-        ),
+        ("status".to_owned(), "what is indexed, and what was skipped"),
     ] {
-        output::line(&format!("  {command:<60} {what}"))?;
+        output::line(&format!("  {program} {arguments}"))?;
+        output::line(&format!("      {what}"))?;
     }
     Ok(())
 }
+
+/// Returns how this program is called from the current folder: by its name where that is on the path.
+fn program() -> String {
+    let Ok(own) = std::env::current_exe() else {
+        return NAME.to_owned();
+    };
+    let path = Environment.get("PATH").unwrap_or_default();
+    let is_on_path = std::env::split_paths(&path).any(|folder| folder.join(NAME) == own);
+    let here = std::env::current_dir().unwrap_or_default();
+    match own.strip_prefix(here) {
+        _ if is_on_path => NAME.to_owned(),
+        Ok(relative) => relative.display().to_string(),
+        Err(_) => own.display().to_string(),
+    }
+}
+
+/// The program's name.
+const NAME: &str = "embedder";
