@@ -8,9 +8,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use embedder_index::Explanation;
-use serde::Serialize;
-
 use crate::config::Config;
 use crate::engine::embed::Embedder;
 use crate::error::{Error, Result};
@@ -18,236 +15,24 @@ use crate::store::data_dir::DataDir;
 use crate::store::sqlite::content::ContentDb;
 use crate::store::{Collection, CollectionId, Store, StoreError};
 
+mod answer;
 pub mod filter;
 mod ranked;
 mod related;
+mod request;
 mod scan;
 mod scanned;
 pub mod snippet;
 mod view;
 
-use filter::{Filter, FilterSpec};
-use snippet::Snippet;
+pub use answer::{Answer, ContextChunk, Hit, Meta, Reason, Searched};
+use filter::Filter;
+pub use request::{CONTEXT_MAX, LIMIT_MAX, Mode, QUERY_CHARS_MAX, SearchRequest};
 use view::View;
-
-/// Longest query in characters. The model reads a few hundred tokens; more is a document, not a question.
-pub const QUERY_CHARS_MAX: usize = 8_192;
-
-/// Most hits of one search.
-pub const LIMIT_MAX: usize = 1_000;
-
-/// Most neighbours shown above and below a hit.
-pub const CONTEXT_MAX: u32 = 20;
 
 /// Share of chunks that must have a vector before vectors take part in the ranking. Below it, what happens to be
 /// embedded already would outrank what fits better.
 const COMPLETE_ENOUGH: f64 = 0.9;
-
-/// How to search.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// By word and by meaning.
-    Hybrid,
-    /// By word alone.
-    Text,
-    /// By meaning alone.
-    Vector,
-    /// For this very text.
-    Literal,
-    /// For a regular expression.
-    Regex,
-}
-
-/// A question with everything that shapes its answer.
-#[derive(Debug, Clone)]
-pub struct SearchRequest {
-    /// What to look for.
-    pub query: String,
-    /// How.
-    pub mode: Mode,
-    /// The collections to search; empty for the one that holds the current folder, else all.
-    pub collections: Vec<String>,
-    /// Most hits.
-    pub limit: usize,
-    /// Which files may answer.
-    pub filter: FilterSpec,
-    /// Lines shown of each hit.
-    pub snippet_lines: usize,
-    /// Chunks shown above and below each hit.
-    pub context: u32,
-    /// Whether each hit says why it is where it is.
-    pub explain: bool,
-}
-
-impl SearchRequest {
-    /// A request with the defaults: ten hits of eight lines, everywhere.
-    pub fn new(query: String, mode: Mode) -> SearchRequest {
-        SearchRequest {
-            query,
-            mode,
-            collections: Vec::new(),
-            limit: 10,
-            filter: FilterSpec::default(),
-            snippet_lines: 8,
-            context: 0,
-            explain: false,
-        }
-    }
-
-    fn check(&self) -> Result<()> {
-        let chars = self.query.chars().count();
-        if self.query.trim().is_empty() {
-            return Err(Error::Query {
-                problem: "the query is empty".to_owned(),
-                remedy: "give a question, words or a name".to_owned(),
-            });
-        }
-        if chars > QUERY_CHARS_MAX {
-            return Err(Error::Query {
-                problem: format!(
-                    "the query has {chars} characters, the limit is {QUERY_CHARS_MAX}"
-                ),
-                remedy: "shorten it to what it asks for".to_owned(),
-            });
-        }
-        self.check_shape()
-    }
-
-    fn check_shape(&self) -> Result<()> {
-        if !(1..=LIMIT_MAX).contains(&self.limit) {
-            return Err(Error::Argument {
-                problem: format!("{} is no limit for hits", self.limit),
-                remedy: format!("use 1 to {LIMIT_MAX}"),
-            });
-        }
-        if self.context > CONTEXT_MAX {
-            return Err(Error::Argument {
-                problem: format!("{} chunks of context are too many", self.context),
-                remedy: format!("use 0 to {CONTEXT_MAX}"),
-            });
-        }
-        Ok(())
-    }
-}
-
-/// A place that answers.
-#[derive(Debug, Clone, Serialize)]
-pub struct Hit {
-    /// The chunk's id.
-    pub id: i64,
-    /// The collection it is in.
-    pub collection: String,
-    /// The file, relative to its source's root.
-    pub path: String,
-    /// First line of the chunk, from 1.
-    pub start_line: u32,
-    /// Last line of the chunk.
-    pub end_line: u32,
-    /// The file's language.
-    pub language: Option<String>,
-    /// What is defined there, with what is around it.
-    pub symbol: Option<String>,
-    /// Higher is better; comparable within one answer.
-    pub score: f32,
-    /// The lines that show why.
-    pub snippet: Snippet,
-    /// Neighbours that were asked for, in order.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub context: Vec<ContextChunk>,
-    /// Why the hit is where it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub explain: Option<Explanation>,
-}
-
-/// A chunk beside a hit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ContextChunk {
-    /// First line, from 1.
-    pub start_line: u32,
-    /// Last line.
-    pub end_line: u32,
-    /// The text.
-    pub text: String,
-}
-
-/// Hits and what they rest on.
-#[derive(Debug, Clone, Serialize)]
-pub struct Answer {
-    /// The hits, best first.
-    pub hits: Vec<Hit>,
-    /// What they rest on.
-    pub meta: Meta,
-}
-
-/// Why an answer is less than was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// There is no model, so nothing is searched by meaning.
-    ModelMissing,
-}
-
-/// What an answer rests on.
-#[derive(Debug, Clone, Serialize)]
-pub struct Meta {
-    /// The mode that served the answer.
-    pub served_by: Mode,
-    /// Whether it is less than was asked for because something failed or is missing.
-    pub degraded: bool,
-    /// Why.
-    pub reasons: Vec<Reason>,
-    /// Milliseconds that the search took, opening not counted.
-    pub took_ms: f64,
-    /// Share of the chunks searched that have a vector by the model in use.
-    /// Absent where vectors play no part.
-    pub embedded_fraction: Option<f64>,
-    /// Files of these collections that are not indexed.
-    pub skipped_files: u64,
-    /// The model in use.
-    pub model: Option<String>,
-    /// The collections searched, with how often each has changed.
-    pub collections: Vec<Searched>,
-}
-
-/// A collection that was searched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Searched {
-    /// Its name.
-    pub name: String,
-    /// How often what is indexed has changed.
-    pub generation: u64,
-}
-
-impl From<&Collection> for Searched {
-    fn from(collection: &Collection) -> Searched {
-        Searched {
-            name: collection.name.clone(),
-            generation: collection.generation,
-        }
-    }
-}
-
-impl Meta {
-    /// Says in words what limits the answer.
-    pub fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
-        if self.reasons.contains(&Reason::ModelMissing) {
-            notes.push("there is no model, so this is text search (run `embedder models pull`, then index)".to_owned());
-        } else if let Some(fraction) = self.embedded_fraction.filter(|&fraction| fraction < 1.0) {
-            let served = if self.served_by == Mode::Text {
-                "; answered from text"
-            } else {
-                ""
-            };
-            notes.push(format!(
-                "vectors are {:.0} % complete{served}",
-                (fraction * 100.0).floor()
-            ));
-        }
-        notes
-    }
-}
 
 /// Answers questions about a data directory.
 pub struct Reader {

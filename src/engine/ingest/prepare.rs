@@ -12,7 +12,6 @@ use embedder_chunking::{Chunk, Chunked, Limits};
 use embedder_index::embedded_text::chunk_text;
 use embedder_index::{ChunkId, ChunkRecord, Definition, FileId, SymbolKind};
 
-use super::RACY;
 use super::front_matter::front_matter;
 use super::walk::FoundFile;
 use crate::config::Config;
@@ -21,6 +20,10 @@ use crate::store::{DuplicateKey, EmbedHash, FileChange, FileRow, Metadata, NewCh
 /// The version of everything that decides what a chunk holds: chunking, symbols, and the text that is embedded.
 /// Raised with each change of these, so that the next run cuts every file anew.
 pub const PIPELINE_VERSION: u32 = 1;
+
+/// A file written to within this time of being read may be written to again in the same tick of the file system's
+/// clock. It is stored without its time, so the next run compares its content.
+const RACY: Duration = Duration::from_secs(2);
 
 /// Shorter texts (a closing brace, a lone import) repeat by chance and are not merged.
 const DUPLICATE_CHARS_MIN: usize = 40;

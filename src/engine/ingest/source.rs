@@ -1,0 +1,99 @@
+//! Which folder feeds which collection.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::store::sqlite::content::ContentDb;
+use crate::store::{Collection, CollectionKind, Source, Store, StoreWriter};
+
+/// Returns the absolute path of a folder to be indexed.
+pub(super) fn checked_root(path: &Path) -> Result<PathBuf> {
+    let root = path.canonicalize().map_err(|error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            Error::PathMissing(path.to_owned())
+        } else {
+            Error::io("read", path, error)
+        }
+    })?;
+    if !root.is_dir() {
+        return Err(Error::NotAFolder(path.to_owned()));
+    }
+    if root.to_str().is_none() {
+        return Err(Error::Argument {
+            problem: format!("the path {} is not UTF-8", root.display()),
+            remedy: "rename the folder".to_owned(),
+        });
+    }
+    Ok(root)
+}
+
+pub(super) fn folder_name(root: &Path) -> String {
+    root.file_name().map_or_else(
+        || "root".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
+/// Returns the name that a folder has or would get, and its source if it is known.
+pub(super) fn find_source(
+    store: &dyn Store,
+    root: &Path,
+    asked: Option<&str>,
+) -> Result<(String, Option<Source>)> {
+    let collections = store.collections()?;
+    for collection in &collections {
+        if asked.is_some_and(|asked| asked != collection.name) {
+            continue;
+        }
+        if let Some(source) = store
+            .sources(collection.id)?
+            .into_iter()
+            .find(|source| source.root == root)
+        {
+            return Ok((collection.name.clone(), Some(source)));
+        }
+    }
+    let name = asked.map_or_else(|| folder_name(root), str::to_owned);
+    if asked.is_none() && collections.iter().any(|collection| collection.name == name) {
+        return Err(Error::Argument {
+            problem: format!("the collection `{name}` holds another folder of that name"),
+            remedy: "pass --collection NAME: a new name for a collection of its own, this one to search both as one"
+                .to_owned(),
+        });
+    }
+    Ok((name, None))
+}
+
+/// Returns the collection and the source of a folder, made if they are not there.
+pub(super) fn claim_source(
+    db: &mut ContentDb,
+    root: &Path,
+    asked: Option<&str>,
+) -> Result<(Collection, Source)> {
+    let (name, _) = find_source(db, root, asked)?;
+    check_collection_name(&name)?;
+    let collection = db.put_collection(&name, CollectionKind::Code)?;
+    let root = root.to_str().expect("checked_root refuses other paths");
+    let source = db.put_source(collection.id, root)?;
+    Ok((collection, source))
+}
+
+/// Longest name of a collection in bytes.
+const COLLECTION_NAME_BYTES_MAX: usize = 128;
+
+fn check_collection_name(name: &str) -> Result<()> {
+    let is_fine = !name.is_empty()
+        && name.len() <= COLLECTION_NAME_BYTES_MAX
+        && !name
+            .chars()
+            .any(|c| c.is_control() || c == '/' || c == '\\');
+    if is_fine {
+        return Ok(());
+    }
+    Err(Error::Argument {
+        problem: format!("{name:?} cannot be the name of a collection"),
+        remedy: format!(
+            "use 1 to {COLLECTION_NAME_BYTES_MAX} bytes without slashes and control characters"
+        ),
+    })
+}

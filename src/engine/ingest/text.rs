@@ -1,0 +1,154 @@
+//! The first phase of a run: what makes text search answer.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, mpsc};
+
+use super::difference::{Difference, kind_of_reason};
+use super::lexical::LexicalFollower;
+use super::prepare::{PIPELINE_VERSION, Preparer};
+use super::progress::{Event, Progress};
+use super::{IndexReport, walk};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::store::data_dir::DataDir;
+use crate::store::sqlite::content::ContentDb;
+use crate::store::{FileChange, Source, Store, StoreWriter};
+
+/// Files in one transaction: few enough that text appears early, many enough that the commits do not add up.
+const BATCH_FILES: usize = 256;
+
+/// Chunks in one transaction, for sources with large files.
+const BATCH_CHUNKS: usize = 2_000;
+
+/// Work in flight for each thread; a longer queue only holds more files in memory.
+const QUEUE_PER_THREAD: usize = 4;
+
+/// The part of a run that makes text search answer.
+pub(super) struct TextPhase<'a> {
+    pub(super) config: &'a Config,
+    pub(super) data_dir: &'a DataDir,
+    pub(super) root: &'a Path,
+    pub(super) source: &'a Source,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) stop: &'a AtomicBool,
+}
+
+impl TextPhase<'_> {
+    /// Brings the store and the text index up to date with the folder.
+    pub(super) fn run(&self, db: &mut ContentDb, report: &mut IndexReport) -> Result<()> {
+        let found = walk::walk(self.root, self.config.file_bytes_max)?;
+        report.files = found.len() as u64;
+        let is_current = self.source.pipeline == PIPELINE_VERSION;
+        let difference = Difference::between(found, db.files(self.source.id)?, is_current);
+        report.removed = difference.removed.len() as u64;
+        report.skipped = difference.skipped.clone();
+        let bytes = difference.to_read.iter().map(|file| file.bytes).sum();
+        self.progress.report(&Event::Walked {
+            files: report.files,
+            to_read: difference.to_read.len() as u64,
+            bytes,
+        });
+
+        let mut follower = LexicalFollower::open(db, self.data_dir, self.source.collection)?;
+        follower.catch_up(db)?;
+        db.apply(self.source, &difference.removed)?;
+        db.apply(self.source, &difference.to_skip)?;
+        self.read_all(db, &mut follower, difference, report)?;
+        follower.catch_up(db)?;
+        follower.commit(db)?;
+        if !is_current {
+            db.set_pipeline(self.source.id, PIPELINE_VERSION)?;
+        }
+        if report.changed + report.removed > 0 {
+            db.collect_vectors()?;
+        }
+        Ok(())
+    }
+
+    /// Reads and cuts the changed files on all threads; this thread alone writes.
+    fn read_all(
+        &self,
+        db: &mut ContentDb,
+        follower: &mut LexicalFollower,
+        difference: Difference,
+        report: &mut IndexReport,
+    ) -> Result<()> {
+        let total = difference.to_read.len() as u64;
+        let threads = self.config.threads.min(difference.to_read.len()).max(1);
+        let preparer = Preparer::new(self.root, self.config, &difference.known);
+        let work = Mutex::new(difference.to_read.into_iter());
+        let (sender, receiver) = mpsc::sync_channel::<FileChange>(threads * QUEUE_PER_THREAD);
+        let mut result = Ok(());
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                let (sender, work, preparer) = (sender.clone(), &work, &preparer);
+                scope.spawn(move || {
+                    while !self.stop.load(Ordering::Relaxed) {
+                        let next = work.lock().map(|mut files| files.next());
+                        let Ok(Some(file)) = next else { break };
+                        // The receiver is gone when writing failed.
+                        if sender.send(preparer.prepare(&file)).is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            result = self.write_all(db, follower, receiver, total, report);
+        });
+        result
+    }
+
+    fn write_all(
+        &self,
+        db: &mut ContentDb,
+        follower: &mut LexicalFollower,
+        receiver: mpsc::Receiver<FileChange>,
+        total: u64,
+        report: &mut IndexReport,
+    ) -> Result<()> {
+        let mut batch = Vec::new();
+        let (mut batch_chunks, mut chunks, mut done) = (0, 0, 0);
+        for change in receiver {
+            done += 1;
+            match &change {
+                FileChange::Put(file) => {
+                    batch_chunks += file.chunks.len();
+                    report.changed += 1;
+                }
+                FileChange::Skip { reason, .. } => {
+                    *report.skipped.entry(kind_of_reason(reason)).or_default() += 1;
+                }
+                FileChange::Touch { .. } | FileChange::Remove { .. } => {}
+            }
+            batch.push(change);
+            if batch.len() >= BATCH_FILES || batch_chunks >= BATCH_CHUNKS {
+                chunks += batch_chunks as u64;
+                batch_chunks = 0;
+                db.apply(self.source, &batch)?;
+                batch.clear();
+                follower.catch_up(db)?;
+                follower.commit_if_due(db)?;
+                self.progress.report(&Event::Files {
+                    done,
+                    total,
+                    chunks,
+                });
+            }
+        }
+        chunks += batch_chunks as u64;
+        db.apply(self.source, &batch)?;
+        follower.catch_up(db)?;
+        if self.stop.load(Ordering::Relaxed) {
+            follower.commit(db)?;
+            return Err(Error::Interrupted);
+        }
+        self.progress.report(&Event::Files {
+            done,
+            total,
+            chunks,
+        });
+        Ok(())
+    }
+}

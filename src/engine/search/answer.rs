@@ -1,0 +1,126 @@
+//! Hits, and what they rest on.
+
+use embedder_index::Explanation;
+use serde::Serialize;
+
+use super::Mode;
+use super::snippet::Snippet;
+use crate::store::Collection;
+
+/// A place that answers.
+#[derive(Debug, Clone, Serialize)]
+pub struct Hit {
+    /// The chunk's id.
+    pub id: i64,
+    /// The collection it is in.
+    pub collection: String,
+    /// The file, relative to its source's root.
+    pub path: String,
+    /// First line of the chunk, from 1.
+    pub start_line: u32,
+    /// Last line of the chunk.
+    pub end_line: u32,
+    /// The file's language.
+    pub language: Option<String>,
+    /// What is defined there, with what is around it.
+    pub symbol: Option<String>,
+    /// Higher is better; comparable within one answer.
+    pub score: f32,
+    /// The lines that show why.
+    pub snippet: Snippet,
+    /// Neighbours that were asked for, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub context: Vec<ContextChunk>,
+    /// Why the hit is where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explain: Option<Explanation>,
+}
+
+/// A chunk beside a hit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ContextChunk {
+    /// First line, from 1.
+    pub start_line: u32,
+    /// Last line.
+    pub end_line: u32,
+    /// The text.
+    pub text: String,
+}
+
+/// Hits and what they rest on.
+#[derive(Debug, Clone, Serialize)]
+pub struct Answer {
+    /// The hits, best first.
+    pub hits: Vec<Hit>,
+    /// What they rest on.
+    pub meta: Meta,
+}
+
+/// Why an answer is less than was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// There is no model, so nothing is searched by meaning.
+    ModelMissing,
+}
+
+/// What an answer rests on.
+#[derive(Debug, Clone, Serialize)]
+pub struct Meta {
+    /// The mode that served the answer.
+    pub served_by: Mode,
+    /// Whether it is less than was asked for because something failed or is missing.
+    pub degraded: bool,
+    /// Why.
+    pub reasons: Vec<Reason>,
+    /// Milliseconds that the search took, opening not counted.
+    pub took_ms: f64,
+    /// Share of the chunks searched that have a vector by the model in use.
+    /// Absent where vectors play no part.
+    pub embedded_fraction: Option<f64>,
+    /// Files of these collections that are not indexed.
+    pub skipped_files: u64,
+    /// The model in use.
+    pub model: Option<String>,
+    /// The collections searched, with how often each has changed.
+    pub collections: Vec<Searched>,
+}
+
+/// A collection that was searched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Searched {
+    /// Its name.
+    pub name: String,
+    /// How often what is indexed has changed.
+    pub generation: u64,
+}
+
+impl From<&Collection> for Searched {
+    fn from(collection: &Collection) -> Searched {
+        Searched {
+            name: collection.name.clone(),
+            generation: collection.generation,
+        }
+    }
+}
+
+impl Meta {
+    /// Says in words what limits the answer.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.reasons.contains(&Reason::ModelMissing) {
+            notes.push("there is no model, so this is text search (run `embedder models pull`, then index)".to_owned());
+        } else if let Some(fraction) = self.embedded_fraction.filter(|&fraction| fraction < 1.0) {
+            let served = if self.served_by == Mode::Text {
+                "; answered from text"
+            } else {
+                ""
+            };
+            notes.push(format!(
+                "vectors are {:.0} % complete{served}",
+                (fraction * 100.0).floor()
+            ));
+        }
+        notes
+    }
+}

@@ -1,0 +1,105 @@
+//! What is asked, and whether it can be.
+
+use serde::Serialize;
+
+use super::filter::FilterSpec;
+use crate::error::{Error, Result};
+
+/// Longest query in characters. The model reads a few hundred tokens; more is a document, not a question.
+pub const QUERY_CHARS_MAX: usize = 8_192;
+
+/// Most hits of one search.
+pub const LIMIT_MAX: usize = 1_000;
+
+/// Most neighbours shown above and below a hit.
+pub const CONTEXT_MAX: u32 = 20;
+
+/// How to search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// By word and by meaning.
+    Hybrid,
+    /// By word alone.
+    Text,
+    /// By meaning alone.
+    Vector,
+    /// For this very text.
+    Literal,
+    /// For a regular expression.
+    Regex,
+}
+
+/// A question with everything that shapes its answer.
+#[derive(Debug, Clone)]
+pub struct SearchRequest {
+    /// What to look for.
+    pub query: String,
+    /// How.
+    pub mode: Mode,
+    /// The collections to search; empty for the one that holds the current folder, else all.
+    pub collections: Vec<String>,
+    /// Most hits.
+    pub limit: usize,
+    /// Which files may answer.
+    pub filter: FilterSpec,
+    /// Lines shown of each hit.
+    pub snippet_lines: usize,
+    /// Chunks shown above and below each hit.
+    pub context: u32,
+    /// Whether each hit says why it is where it is.
+    pub explain: bool,
+}
+
+impl SearchRequest {
+    /// A request with the defaults: ten hits of eight lines, everywhere.
+    pub fn new(query: String, mode: Mode) -> SearchRequest {
+        SearchRequest {
+            query,
+            mode,
+            collections: Vec::new(),
+            limit: 10,
+            filter: FilterSpec::default(),
+            snippet_lines: 8,
+            context: 0,
+            explain: false,
+        }
+    }
+
+    /// Refuses what cannot be answered.
+    pub(super) fn check(&self) -> Result<()> {
+        let chars = self.query.chars().count();
+        if self.query.trim().is_empty() {
+            return Err(Error::Query {
+                problem: "the query is empty".to_owned(),
+                remedy: "give a question, words or a name".to_owned(),
+            });
+        }
+        if chars > QUERY_CHARS_MAX {
+            return Err(Error::Query {
+                problem: format!(
+                    "the query has {chars} characters, the limit is {QUERY_CHARS_MAX}"
+                ),
+                remedy: "shorten it to what it asks for".to_owned(),
+            });
+        }
+        self.check_shape()
+    }
+
+    /// The same without the query.
+    pub(super) fn check_shape(&self) -> Result<()> {
+        if !(1..=LIMIT_MAX).contains(&self.limit) {
+            return Err(Error::Argument {
+                problem: format!("{} is no limit for hits", self.limit),
+                remedy: format!("use 1 to {LIMIT_MAX}"),
+            });
+        }
+        if self.context > CONTEXT_MAX {
+            return Err(Error::Argument {
+                problem: format!("{} chunks of context are too many", self.context),
+                remedy: format!("use 0 to {CONTEXT_MAX}"),
+            });
+        }
+        Ok(())
+    }
+}
