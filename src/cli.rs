@@ -110,6 +110,25 @@ enum Command {
     Completions(completions::Args),
 }
 
+impl Command {
+    /// Whether the command ends in good order by itself when it is asked to stop.
+    fn looks_at_stop(&self) -> bool {
+        match self {
+            Command::Quickstart(_)
+            | Command::Index(_)
+            | Command::Models(_)
+            | Command::Doctor(_)
+            | Command::Bench(_) => true,
+            Command::Search(_)
+            | Command::Related(_)
+            | Command::Embed(_)
+            | Command::Status(_)
+            | Command::Config(_)
+            | Command::Completions(_) => false,
+        }
+    }
+}
+
 impl Global {
     fn flags(&self) -> BTreeMap<String, String> {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
@@ -162,7 +181,10 @@ fn execute(cli: Cli) -> Result<()> {
     let config = Config::load(cli.global.flags(), &Environment)?;
     start_log(&config);
     let stop = Arc::new(AtomicBool::new(false));
-    catch_signals(&stop)?;
+    // The others hold nothing that could be lost: a signal simply ends them.
+    if cli.command.looks_at_stop() {
+        catch_signals(&stop)?;
+    }
     let context = Context { config, stop };
     match cli.command {
         Command::Quickstart(args) => quickstart::run(&context, args),
@@ -185,10 +207,10 @@ fn execute(cli: Cli) -> Result<()> {
 fn start_log(config: &Config) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|error| {
-        eprintln!(
+        output::note(&format!(
             "warning: the log filter {:?} is malformed ({error}); using `warn`",
             config.log
-        );
+        ));
         EnvFilter::new("warn")
     });
     let format = tracing_subscriber::fmt()
@@ -219,7 +241,7 @@ fn report(error: &Error) {
         .remedy()
         .map_or_else(String::new, |remedy| format!(" ({remedy})"));
     let line = format!("error: {error}{remedy}").replace('\n', " ");
-    eprintln!("{line}");
+    output::note(&line);
     if error.code().log_level() == LogLevel::Error {
         tracing::debug!(code = error.code().name(), "Ended with an error");
     }

@@ -105,8 +105,8 @@ pub struct FileRow {
     pub path: String,
     /// Size when it was last read.
     pub bytes: u64,
-    /// Modification time when it was last read, in nanoseconds since the epoch.
-    pub modified_ns: i64,
+    /// Time of its last change when it was read, in nanoseconds since the epoch.
+    pub changed_ns: i64,
     /// BLAKE3 of the content; absent for skipped files, which may never have been read.
     pub hash: Option<[u8; 32]>,
     /// Why the file is not indexed; absent for indexed files.
@@ -139,8 +139,8 @@ pub struct NewFile {
     pub path: String,
     /// Size in bytes.
     pub bytes: u64,
-    /// Modification time in nanoseconds since the epoch.
-    pub modified_ns: i64,
+    /// Time of its last change in nanoseconds since the epoch.
+    pub changed_ns: i64,
     /// BLAKE3 of the content.
     pub hash: [u8; 32],
     /// The language's name, where one was recognised.
@@ -160,8 +160,8 @@ pub enum FileChange {
     Touch {
         /// The file.
         id: FileId,
-        /// Its new modification time.
-        modified_ns: i64,
+        /// Its new time of change.
+        changed_ns: i64,
     },
     /// The file is there but is not indexed.
     Skip {
@@ -169,8 +169,8 @@ pub enum FileChange {
         path: String,
         /// Size in bytes.
         bytes: u64,
-        /// Modification time in nanoseconds since the epoch.
-        modified_ns: i64,
+        /// Time of its last change in nanoseconds since the epoch.
+        changed_ns: i64,
         /// Why, in words for the user.
         reason: String,
     },
@@ -377,8 +377,13 @@ pub trait StoreWriter: Store {
     /// Returns the collection of this name, made if it is not there.
     fn put_collection(&mut self, name: &str, kind: CollectionKind) -> StoreResult<Collection>;
 
-    /// Returns the source of this root, made if it is not there, with `pipeline` recorded.
-    fn put_source(&mut self, collection: CollectionId, root: &str) -> StoreResult<Source>;
+    /// Returns the source of this root, made if it is not there, as one whose chunks are all of version `pipeline`.
+    fn put_source(
+        &mut self,
+        collection: CollectionId,
+        root: &str,
+        pipeline: u32,
+    ) -> StoreResult<Source>;
 
     /// Records that all of a source's chunks are of this version.
     fn set_pipeline(&mut self, source: SourceId, pipeline: u32) -> StoreResult<()>;

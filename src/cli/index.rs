@@ -66,8 +66,12 @@ pub(super) fn index(context: &Context, request: &IndexRequest) -> Result<IndexRe
 }
 
 fn report_missing_model(error: &Error) {
-    let remedy = error.remedy().unwrap_or_default();
-    eprintln!("warning: {error}; indexing for text search only ({remedy}, then index again)");
+    let remedy = error
+        .remedy()
+        .map_or_else(String::new, |remedy| format!(" ({remedy})"));
+    output::note(&format!(
+        "warning: indexing for text search only: {error}{remedy}"
+    ));
 }
 
 fn print_plan(plan: &Plan) -> Result<()> {

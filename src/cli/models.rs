@@ -12,6 +12,7 @@ use crate::engine::embed::Embedder;
 use crate::engine::models::{KNOWN_MODELS, Models, PullRequest, PullSources, Pulled};
 use crate::error::Result;
 use crate::outbound::control::{Control, Progress, Sleep};
+use crate::store::data_dir::DataDir;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -98,6 +99,7 @@ pub(super) fn pull(
     from: Option<PathBuf>,
     force: bool,
 ) -> Result<Pulled> {
+    DataDir::new(&context.config.data_dir).create()?;
     let hub = &context.config.hub;
     let sources = PullSources {
         from,
@@ -132,7 +134,7 @@ impl PullProgress {
             Ok(bar) if bar.as_ref().is_some_and(|bar| !bar.is_hidden()) => {
                 bar.iter().for_each(|bar| bar.println(text));
             }
-            _ => eprintln!("{text}"),
+            _ => output::note(text),
         }
     }
 
@@ -159,7 +161,7 @@ impl Progress for PullProgress {
         };
         // Where standard error is no terminal, the bar is hidden and a line takes its place.
         if bar.is_hidden() {
-            eprintln!("getting {what}{size}");
+            output::note(&format!("getting {what}{size}"));
         }
         bar.set_message(what.to_owned());
         if let Ok(mut slot) = self.bar.lock() {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
 
+use super::output;
 use crate::engine::ingest::progress::{Event, Progress};
 
 /// How often a line is printed where there is no terminal.
@@ -76,7 +77,7 @@ impl IndexProgress {
         }
         match &self.bar {
             Some(bar) => bar.println(line),
-            None => eprintln!("{line}"),
+            None => output::note(line),
         }
     }
 
@@ -115,10 +116,10 @@ impl IndexProgress {
                 state.printed = Instant::now();
                 let spent = state.phase_started.elapsed();
                 let left = spent.mul_f64((total - done) as f64 / done.max(1) as f64);
-                eprintln!(
+                output::note(&format!(
                     "{done}/{total} {unit}{extra}, about {} left",
                     HumanDuration(left)
-                );
+                ));
             }
             None => {}
         }
@@ -156,9 +157,17 @@ impl Progress for IndexProgress {
                     &format!(", {chunks} chunks"),
                 );
             }
-            Event::TextReady { elapsed } => {
+            Event::TextReady {
+                elapsed,
+                vectors_follow,
+            } => {
+                let next = if *vectors_follow {
+                    "; vectors follow"
+                } else {
+                    ""
+                };
                 self.say(&format!(
-                    "text search is ready after {:.2} s; vectors follow",
+                    "text search is ready after {:.2} s{next}",
                     elapsed.as_secs_f64()
                 ));
             }

@@ -63,7 +63,7 @@ fn get_model(context: &Context) -> Result<()> {
         Ok(_) => Ok(()),
         Err(Error::Interrupted) => Err(Error::Interrupted),
         Err(error) => {
-            eprintln!("warning: {error}");
+            output::note(&format!("warning: {error}"));
             Ok(())
         }
     }
@@ -80,6 +80,7 @@ fn print(collection: &str, answers: &[(Question, Answer)]) -> Result<()> {
     }
     output::line("What to type next:")?;
     let program = program();
+    let collection = quoted(collection);
     for (arguments, what) in [
         (
             format!("search --collection {collection} 'YOUR QUESTION'"),
@@ -103,6 +104,18 @@ fn print(collection: &str, answers: &[(Question, Answer)]) -> Result<()> {
         output::line(&format!("      {what}"))?;
     }
     Ok(())
+}
+
+/// Quotes a word for a shell, where it needs it.
+fn quoted(word: &str) -> String {
+    let is_plain = word
+        .chars()
+        .all(|c| c.is_alphanumeric() || "-_./".contains(c));
+    if is_plain {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 /// Returns how this program is called from the current folder: by its name where that is on the path.

@@ -11,8 +11,9 @@ use crate::error::{Error, Result};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// What to look for: a question, words, a name.
-    query: String,
+    /// What to look for: a question, words, a name. Several arguments are one query.
+    #[arg(required = true)]
+    query: Vec<String>,
     /// The collection; repeatable [default: the one holding the current folder, else all].
     #[arg(long, value_name = "NAME")]
     collection: Vec<String>,
@@ -86,7 +87,9 @@ impl Shape {
 }
 
 pub(super) fn run(context: &Context, args: Args) -> Result<()> {
-    let mut request = args.shape.request(args.query, args.mode, args.collection)?;
+    let mut request = args
+        .shape
+        .request(args.query.join(" "), args.mode, args.collection)?;
     request.explain = args.explain;
     let mut reader = Reader::open(&context.config)?;
     let answer = reader.search(&request)?;
@@ -107,7 +110,7 @@ pub(super) fn print(answer: &Answer) -> Result<()> {
         output::line("nothing found")?;
     }
     for note in answer.meta.notes() {
-        eprintln!("note: {note}");
+        output::note(&format!("note: {note}"));
     }
     Ok(())
 }
@@ -118,16 +121,22 @@ fn print_hit(hit: &Hit, is_terminal: bool) -> Result<()> {
     } else {
         ("", "", "")
     };
-    let symbol = hit
-        .symbol
-        .as_ref()
-        .map_or_else(String::new, |symbol| format!("  {symbol}"));
+    let symbol = hit.symbol.as_ref().map_or_else(String::new, |symbol| {
+        format!("  {}", output::printable(symbol))
+    });
     output::line(&format!(
         "{bold}{}:{}-{}{reset}{symbol}  {dim}{:.3}  {}{reset}",
-        hit.path, hit.start_line, hit.end_line, hit.score, hit.collection
+        output::printable(&hit.path),
+        hit.start_line,
+        hit.end_line,
+        hit.score,
+        output::printable(&hit.collection)
     ))?;
     for (number, text) in (hit.snippet.start_line..).zip(hit.snippet.text.lines()) {
-        output::line(&format!("{dim}{number:>6}{reset}  {}", printable(text)))?;
+        output::line(&format!(
+            "{dim}{number:>6}{reset}  {}",
+            output::printable(text)
+        ))?;
     }
     for part in &hit.context {
         output::line(&format!(
@@ -135,12 +144,15 @@ fn print_hit(hit: &Hit, is_terminal: bool) -> Result<()> {
             part.start_line, part.end_line
         ))?;
         for (text, number) in part.text.lines().zip(part.start_line..) {
-            output::line(&format!("{dim}{number:>6}{reset}  {}", printable(text)))?;
+            output::line(&format!(
+                "{dim}{number:>6}{reset}  {}",
+                output::printable(text)
+            ))?;
         }
     }
     if let Some(explanation) = &hit.explain {
         for text in explained(explanation) {
-            output::line(&format!("{dim}        {text}{reset}"))?;
+            output::line(&format!("{dim}        {}{reset}", output::printable(&text)))?;
         }
     }
     output::line("")
@@ -178,27 +190,4 @@ fn explained(explanation: &Explanation) -> Vec<String> {
     }
     lines.push(format!("{:.3}  in all", explanation.score));
     lines
-}
-
-/// Text of a repository must not steer the terminal: control characters are shown, not sent.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() && c != '\t' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::printable;
-
-    #[test]
-    fn escape_sequences_of_a_file_do_not_reach_the_terminal() {
-        assert_eq!(printable("a\x1b[2Jb\tc"), "a\u{fffd}[2Jb\tc");
-    }
 }

@@ -62,7 +62,11 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
         }
         if args.skipped {
             for file in &collection.skipped {
-                output::line(&format!("    {}  {}", file.path, file.reason))?;
+                output::line(&format!(
+                    "    {}  {}",
+                    output::printable(&file.path),
+                    output::printable(&file.reason)
+                ))?;
             }
         }
     }

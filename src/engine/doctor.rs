@@ -12,7 +12,7 @@ use tantivy::directory::MmapDirectory;
 use crate::config::Config;
 use crate::engine::embed::Embedder;
 use crate::engine::models::{ModelName, Models};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::outbound::control::Control;
 use crate::store::data_dir::DataDir;
 use crate::store::sqlite::content::ContentDb;
@@ -133,6 +133,15 @@ fn data_dir(path: &Path) -> Check {
 /// Reads the installed model's files and compares them with the sums of their manifest.
 fn model_files(config: &Config, control: &Control<'_>) -> Check {
     let name = "model files";
+    if Embedder::is_folder(&config.model) {
+        return Check::ok(
+            name,
+            format!(
+                "{} is a folder of your own, without checksums",
+                config.model
+            ),
+        );
+    }
     let verified = ModelName::parse(&config.model)
         .map_err(Into::into)
         .and_then(|model| Models::at(config.models_dir()).verify(&model, control));
@@ -162,7 +171,11 @@ fn model(config: &Config) -> Check {
             );
             Check::ok("model", detail)
         }
-        Err(error) => Check::failed("model", Verdict::Warning, &error),
+        // Without a model text search works; one that is there and cannot be used is a fault.
+        Err(error) if error.code() == ErrorCode::ModelUnavailable => {
+            Check::failed("model", Verdict::Warning, &error)
+        }
+        Err(error) => Check::failed("model", Verdict::Problem, &error),
     }
 }
 

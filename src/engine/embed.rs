@@ -34,13 +34,18 @@ impl Embedder {
         })
     }
 
+    /// Whether a setting names a folder: an absolute path, or one that starts with a dot.
+    pub fn is_folder(model: &str) -> bool {
+        Path::new(model).is_absolute() || model.starts_with('.')
+    }
+
     /// Returns the folder of the model that the settings name.
     ///
     /// # Errors
     /// [`PullError::NotInstalled`] when there is none.
     pub fn folder(config: &Config) -> Result<PathBuf> {
         let as_path = Path::new(&config.model);
-        if as_path.is_absolute() || config.model.starts_with('.') {
+        if Self::is_folder(&config.model) {
             return if as_path.is_dir() {
                 Ok(as_path.to_owned())
             } else {

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::engine::embed::Embedder;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::store::data_dir::DataDir;
 use crate::store::sqlite::content::ContentDb;
 use crate::store::{Store, StoreWriter};
@@ -130,6 +130,7 @@ pub fn index(
         report.text_ready_ms = millis(started.elapsed());
         progress.report(&Event::TextReady {
             elapsed: started.elapsed(),
+            vectors_follow: embedder.is_some(),
         });
         let mut model_id = None;
         match &embedder {
@@ -161,14 +162,17 @@ pub fn index(
         Ok(report)
     };
     let result = { run }();
-    match result {
-        // A damaged store must be checked again by the next writer, so it is not marked as closed in order.
-        Ok(_) | Err(Error::Interrupted) => {
-            db.close()?;
-            result
-        }
-        Err(error) => Err(error),
+    // After a failure of the disk or the store itself, the next writer checks the whole structure first.
+    let is_suspect = result.as_ref().is_err_and(|error| {
+        matches!(
+            error.code(),
+            ErrorCode::StoreDamaged | ErrorCode::Io | ErrorCode::DiskFull | ErrorCode::Internal
+        )
+    });
+    if !is_suspect {
+        db.close()?;
     }
+    result
 }
 
 fn millis(duration: Duration) -> u64 {

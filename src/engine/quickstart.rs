@@ -1,7 +1,7 @@
 //! Questions that show a newcomer what an index of their own folder can do.
 //!
-//! They are taken from the folder itself: a heading of its documents, the first sentence of a documentation comment, and
-//! the name of a type. So the right answer to each is known, and [`Question::expected`] says where it stands.
+//! They are taken from the folder itself: a heading of its documents, the first sentence of a documentation comment, the
+//! name of a type or function, a line of plain text. So the right answer to each is known, and [`Question::expected`] says where it stands.
 
 use serde::Serialize;
 
@@ -28,45 +28,58 @@ struct Candidate {
     question: Question,
 }
 
-/// Returns up to three questions about a collection; fewer where it has nothing to ask about.
+/// How many questions are asked.
+const QUESTIONS: usize = 3;
+
+/// Returns up to three questions about a collection, of three kinds if it can be; fewer where it has little to ask about.
 ///
 /// # Errors
 /// Those of the store.
 pub fn questions(store: &dyn Store, collection: CollectionId) -> Result<Vec<Question>> {
-    let (mut heading, mut sentence, mut name) = (None, None, None);
+    let mut kinds: [Vec<Candidate>; 4] = Default::default();
     store.canonical_chunks(collection, true, &mut |chunk| {
-        offer(&mut heading, heading_of(&chunk));
-        offer(&mut sentence, sentence_of(&chunk));
-        offer(&mut name, name_of(&chunk));
+        let offers = [
+            sentence_of(&chunk),
+            name_of(&chunk),
+            heading_of(&chunk),
+            line_of(&chunk),
+        ];
+        for (best, offered) in kinds.iter_mut().zip(offers) {
+            offer(best, offered);
+        }
     })?;
+    // The best of each kind first, then the second best of each.
+    let rounds =
+        (0..QUESTIONS).flat_map(|round| kinds.iter().filter_map(move |best| best.get(round)));
     let mut questions: Vec<Question> = Vec::new();
-    for candidate in [sentence, name, heading].into_iter().flatten() {
+    for candidate in rounds {
         if !questions
             .iter()
             .any(|question| question.text == candidate.question.text)
         {
-            questions.push(candidate.question);
+            questions.push(candidate.question.clone());
         }
     }
+    questions.truncate(QUESTIONS);
     Ok(questions)
 }
 
-/// Keeps the better one; of equals that of the first path, so that the questions do not change from run to run.
-fn offer(best: &mut Option<Candidate>, candidate: Option<Candidate>) {
+/// Keeps the best ones, best first; of equals that of the first path, so that the questions do not change from run to
+/// run.
+fn offer(best: &mut Vec<Candidate>, candidate: Option<Candidate>) {
     let Some(candidate) = candidate else { return };
-    let is_better = best.as_ref().is_none_or(|best| {
+    let key = |candidate: &Candidate| {
+        let question = candidate.question.clone();
         (
-            candidate.score,
-            &best.question.expected,
-            &best.question.text,
-        ) > (
-            best.score,
-            &candidate.question.expected,
-            &candidate.question.text,
+            std::cmp::Reverse(candidate.score),
+            question.expected,
+            question.text,
         )
-    });
-    if is_better {
-        *best = Some(candidate);
+    };
+    let at = best.partition_point(|known| key(known) <= key(&candidate));
+    if at < QUESTIONS {
+        best.insert(at, candidate);
+        best.truncate(QUESTIONS);
     }
 }
 
@@ -95,7 +108,7 @@ fn heading_of(chunk: &ChunkRow) -> Option<Candidate> {
         .find(|symbol| symbol.kind == SymbolKind::Heading)?;
     let words = heading.name.split_whitespace().count();
     let body_words = chunk.text.split_whitespace().count();
-    (3..=*WORDS.end()).contains(&words).then(|| Candidate {
+    (1..=*WORDS.end()).contains(&words).then(|| Candidate {
         score: body_words.min(80) + words.min(8),
         question: Question {
             text: heading.name.clone(),
@@ -154,15 +167,33 @@ fn name_of(chunk: &ChunkRow) -> Option<Candidate> {
     let symbol = chunk
         .symbols
         .iter()
-        .filter(|symbol| symbol.kind == SymbolKind::Type)
+        .filter(|symbol| matches!(symbol.kind, SymbolKind::Type | SymbolKind::Function))
         .max_by_key(|symbol| (symbol.end_line - symbol.start_line, symbol.name.len()))?;
     let humps = symbol.name.chars().filter(|c| c.is_uppercase()).count();
-    (symbol.name.len() >= 6).then(|| Candidate {
+    (symbol.name.len() >= 3).then(|| Candidate {
         score: humps.min(3) * 100 + (symbol.end_line - symbol.start_line).min(60) as usize,
         question: Question {
             text: symbol.name.clone(),
             expected: chunk.path.clone(),
         },
+    })
+}
+
+/// Takes the first line of prose of a plain text, for folders that hold nothing else.
+fn line_of(chunk: &ChunkRow) -> Option<Candidate> {
+    if !chunk.symbols.is_empty() || chunk.language.is_some() || is_aside(&chunk.path) {
+        return None;
+    }
+    let line = chunk.text.lines().map(str::trim).find(|line| {
+        WORDS.contains(&line.split_whitespace().count()) && line.chars().any(char::is_alphabetic)
+    })?;
+    let question = Question {
+        text: line.to_owned(),
+        expected: chunk.path.clone(),
+    };
+    Some(Candidate {
+        score: line.split_whitespace().count(),
+        question,
     })
 }
 

@@ -13,7 +13,7 @@ use crate::engine::embed::Embedder;
 use crate::error::{Error, Result};
 use crate::store::data_dir::DataDir;
 use crate::store::sqlite::content::ContentDb;
-use crate::store::{Collection, CollectionId, Store, StoreError};
+use crate::store::{ChunkRow, Collection, CollectionId, Store, StoreError};
 
 mod answer;
 pub mod filter;
@@ -40,7 +40,8 @@ pub struct Reader {
     data_dir: DataDir,
     collections: Vec<Collection>,
     embedder: Option<Embedder>,
-    model_tried: bool,
+    /// Why there is no model, once one was wanted.
+    model_problem: Option<String>,
     config: Config,
     views: HashMap<CollectionId, View>,
 }
@@ -68,7 +69,7 @@ impl Reader {
             data_dir,
             collections,
             embedder: None,
-            model_tried: false,
+            model_problem: None,
             config: config.clone(),
             views: HashMap::new(),
         })
@@ -133,12 +134,16 @@ impl Reader {
 
     /// Loads what a ranked search needs.
     fn prepare(&mut self, mode: Mode, collections: &[Collection], with_places: bool) -> Result<()> {
-        if mode != Mode::Text && !self.model_tried {
-            self.model_tried = true;
+        if mode != Mode::Text && self.embedder.is_none() && self.model_problem.is_none() {
             match Embedder::load(&self.config) {
                 Ok(embedder) => self.embedder = Some(embedder),
                 Err(error) if mode == Mode::Vector => return Err(error),
-                Err(error) => tracing::info!("Searching by text alone: {error}"),
+                Err(error) => {
+                    let remedy = error
+                        .remedy()
+                        .map_or_else(String::new, |remedy| format!(" ({remedy})"));
+                    self.model_problem = Some(format!("{error}{remedy}"));
+                }
             }
         }
         for collection in collections {
@@ -160,7 +165,11 @@ impl Reader {
     /// Returns the collections asked for; without any, the one that holds the current folder, else all.
     fn chosen(&self, names: &[String]) -> Result<Vec<Collection>> {
         if !names.is_empty() {
-            return names.iter().map(|name| self.collection(name)).collect();
+            let distinct: std::collections::BTreeSet<&String> = names.iter().collect();
+            return distinct
+                .into_iter()
+                .map(|name| self.collection(name))
+                .collect();
         }
         if let Some(folder) = current_folder() {
             let mut holding = Vec::new();
@@ -186,23 +195,27 @@ fn current_folder() -> Option<PathBuf> {
         .ok()
 }
 
-/// Returns what a hit defines, with the scope around it: `Server::run`.
-fn symbol_of(chunk: &crate::store::ChunkRow) -> Option<String> {
-    let name = chunk.symbols.first().map(|symbol| symbol.name.clone());
-    let is_prose = matches!(
-        chunk.language.as_deref(),
-        Some("markdown" | "rst" | "restructuredtext")
-    );
-    let parts: Vec<String> = chunk.scope.iter().cloned().chain(name).collect();
-    (!parts.is_empty()).then(|| parts.join(if is_prose { " › " } else { "::" }))
+/// Returns what a hit defines, with the scope around it: `Server::run`. Of several definitions it is the one that `names`
+/// (in lower case) asks for, else the first.
+fn symbol_of(chunk: &ChunkRow, names: &[String]) -> Option<String> {
+    let asked = chunk
+        .symbols
+        .iter()
+        .find(|symbol| names.contains(&symbol.name.to_lowercase()));
+    let symbol = asked
+        .or(chunk.symbols.first())
+        .map(|symbol| symbol.name.clone());
+    let separator = match chunk.language.as_deref() {
+        Some("rust" | "cpp" | "c++" | "ruby" | "php" | "perl") => "::",
+        Some("markdown" | "rst" | "restructuredtext") => " › ",
+        _ => ".",
+    };
+    let parts: Vec<String> = chunk.scope.iter().cloned().chain(symbol).collect();
+    (!parts.is_empty()).then(|| parts.join(separator))
 }
 
 /// Returns the neighbours of a chunk within its file.
-fn neighbours(
-    store: &dyn Store,
-    chunk: &crate::store::ChunkRow,
-    count: u32,
-) -> Result<Vec<ContextChunk>> {
+fn neighbours(store: &dyn Store, chunk: &ChunkRow, count: u32) -> Result<Vec<ContextChunk>> {
     if count == 0 {
         return Ok(Vec::new());
     }

@@ -42,12 +42,23 @@ impl DataDir {
         self.root.join(INDEX_FOLDER).join(collection.0.to_string())
     }
 
-    /// Makes the directory, readable by its owner alone, and takes the writer's lock.
+    /// Makes the directory, readable by its owner alone, unless it is there.
+    ///
+    /// # Errors
+    /// [`Error::NotAFolder`] where a file stands in its place; [`Error::Io`].
+    pub fn create(&self) -> Result<()> {
+        if self.root.is_file() {
+            return Err(Error::NotAFolder(self.root.clone()));
+        }
+        create_private(&self.root).map_err(|error| Error::io("create", &self.root, error))
+    }
+
+    /// Makes the directory and takes the writer's lock.
     ///
     /// # Errors
     /// [`Error::Locked`] with the holder's process id when another process writes; [`Error::Io`].
     pub fn lock(&self) -> Result<WriterLock> {
-        create_private(&self.root).map_err(|error| Error::io("create", &self.root, error))?;
+        self.create()?;
         let path = self.root.join(LOCK_FILE);
         let mut file = OpenOptions::new()
             .read(true)

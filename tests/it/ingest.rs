@@ -193,6 +193,121 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
 }
 
 #[test]
+fn a_file_is_read_again_when_the_reason_to_skip_it_is_gone_or_its_content_changed_in_secret() {
+    let app = App::text_only();
+    write_tree(
+        &root(&app),
+        &[
+            ("long.rs", &"fn long_one() {}\n".repeat(100)),
+            ("same.rs", "fn same_one() {}\n"),
+        ],
+    );
+    let limited = app
+        .command(&["index", root(&app).to_str().unwrap()])
+        .env("EMBEDDER_INDEX_FILE_BYTES_MAX", "1000")
+        .output()
+        .unwrap();
+    assert!(limited.status.success());
+    // Another text of the same length with the same time of modification, as archives and copies make them.
+    let same = root(&app).join("same.rs");
+    let modified = fs::metadata(&same).unwrap().modified().unwrap();
+    fs::write(&same, "fn same_two() {}\n").unwrap();
+    fs::File::options()
+        .write(true)
+        .open(&same)
+        .unwrap()
+        .set_modified(modified)
+        .unwrap();
+    index(&app);
+    assert_eq!(app.places(&["search", "long_one"])[0], "long.rs:1");
+    assert_eq!(
+        app.places(&["search", "same_two", "--mode", "literal"]),
+        ["same.rs:1"]
+    );
+}
+
+#[test]
+fn the_data_directory_is_private_and_never_indexed() {
+    let app = App::text_only();
+    write_tree(&root(&app), &[("a.rs", "fn a() {}\n")]);
+    let data = root(&app).join("data");
+    for _ in 0..2 {
+        let report = app.json(&[
+            "index",
+            root(&app).to_str().unwrap(),
+            "--data-dir",
+            data.to_str().unwrap(),
+        ]);
+        assert_eq!(report["files"], 1);
+    }
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(
+        (mode(&data), mode(&data.join("content.db"))),
+        (0o700, 0o600)
+    );
+}
+
+#[test]
+fn an_interrupted_first_run_is_not_begun_again() {
+    let app = App::text_only();
+    for (path, text) in modules(1_500) {
+        write_tree(&root(&app), &[(&path, &text)]);
+    }
+    let mut child = app.spawn(&["index", root(&app).to_str().unwrap()]);
+    let files = |app: &App| {
+        let status: serde_json::Value =
+            serde_json::from_str(&app.run(&["status", "--json"]).out()).unwrap_or_default();
+        status["collections"][0]["counts"]["files"]
+            .as_u64()
+            .unwrap_or(0)
+    };
+    wait_until("some files are stored", || {
+        files(&app) > 0 || child.try_wait().unwrap().is_some()
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = files(&app);
+    let report = index(&app);
+    assert_eq!(
+        report["changed"].as_u64().unwrap() + before,
+        1_500,
+        "{before} were stored before"
+    );
+}
+
+#[test]
+fn a_folder_inside_an_indexed_one_is_not_indexed_twice() {
+    let app = App::text_only();
+    write_modules(&app, 3);
+    index(&app);
+    let inside = root(&app).join("m1");
+    app.fails(
+        &["index", inside.to_str().unwrap()],
+        64,
+        &["part of the collection `project`", "embedder index"],
+    );
+    app.ok(&["index", inside.to_str().unwrap(), "--collection", "m1"]);
+}
+
+#[test]
+fn a_store_from_a_backup_is_not_answered_from_an_index_that_is_ahead_of_it() {
+    let app = App::text_only();
+    write_tree(&root(&app), &[("a.rs", "fn alpha_one() {}\n")]);
+    index(&app);
+    let store = app.data_dir().join("content.db");
+    let backup = fs::read(&store).unwrap();
+    write_tree(&root(&app), &[("a.rs", "fn alpha_two() {}\n")]);
+    index(&app);
+    fs::write(&store, backup).unwrap();
+    assert_eq!(app.places(&["search", "alpha_one"]), ["a.rs:1"]);
+    assert_eq!(
+        app.places(&["search", "alpha_one", "--mode", "literal"]),
+        ["a.rs:1"]
+    );
+}
+
+#[test]
 fn two_folders_of_one_name_are_not_mixed_by_accident() {
     let app = App::text_only();
     write_tree(

@@ -283,3 +283,22 @@ fn related_without_a_model_is_answered_from_words_and_says_so() {
         "{answer}"
     );
 }
+
+#[test]
+fn facts_of_one_source_do_not_speak_for_a_file_of_another() {
+    let app = App::text_only();
+    for (folder, tag) in [("one", "web"), ("two", "cli")] {
+        let text = format!("---\ntags: {tag}\n---\n# Guide\n\nHow the {tag} tool is set up.\n");
+        write_tree(app.dir.path(), &[(&format!("{folder}/index.md"), &text)]);
+        app.ok(&["index", folder, "--collection", "guides"]);
+    }
+    for mode in ["text", "literal"] {
+        let answer = app.json(&["search", "tool", "--metadata", "tags=web", "--mode", mode]);
+        let hits = answer["hits"].as_array().unwrap();
+        assert_eq!(hits.len(), 1, "{mode}: {answer}");
+        assert!(
+            hits[0]["snippet"]["text"].as_str().unwrap().contains("web"),
+            "{mode}: {answer}"
+        );
+    }
+}

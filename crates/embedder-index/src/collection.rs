@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::{
     allowed::Allowed,
     catalogue::Catalogue,
-    chunk::{ChunkId, ChunkRecord},
+    chunk::{ChunkId, ChunkRecord, FileId},
     error::Error,
     lexical::{LexicalReader, Postings},
     search::{self, Hit, Request},
@@ -155,11 +155,11 @@ impl Collection {
             .collect())
     }
 
-    /// The chunks of the files that `filter` lets through, by path and language.
-    pub fn allow(&self, mut filter: impl FnMut(&str, Option<&str>) -> bool) -> Allowed {
+    /// The chunks of the files that `filter` lets through, by file, path and language.
+    pub fn allow(&self, mut filter: impl FnMut(FileId, &str, Option<&str>) -> bool) -> Allowed {
         let mut allowed = Allowed::none(self.catalogue.slots_len());
         for (_, file) in self.catalogue.files().iter() {
-            if filter(file.path(), file.language()) {
+            if filter(file.id(), file.path(), file.language()) {
                 file.chunks().iter().for_each(|&slot| allowed.insert(slot));
             }
         }

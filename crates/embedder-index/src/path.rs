@@ -93,7 +93,9 @@ impl Prior {
             Self::Test => {
                 folders.any(|folder| TEST_FOLDERS.contains(&folder)) || is_test_file(file_name)
             }
-            Self::Example => folders.any(|folder| EXAMPLE_FOLDERS.contains(&folder)),
+            Self::Example => {
+                !is_prose(file_name) && folders.any(|folder| EXAMPLE_FOLDERS.contains(&folder))
+            }
             Self::Compat => {
                 folders.any(|folder| COMPAT_FOLDERS.contains(&folder)) || is_compat_file(file_name)
             }
@@ -137,6 +139,14 @@ const TEST_FOLDERS: [&str; 22] = [
     "benchmark",
     "benchmarks",
 ];
+
+/// Whether a file is a document. A document in a folder of documents is what was written to be read.
+fn is_prose(path: &str) -> bool {
+    let extension = path.rsplit_once('.').map_or("", |(_, extension)| extension);
+    PROSE_EXTENSIONS.contains(&extension)
+}
+
+const PROSE_EXTENSIONS: [&str; 6] = ["md", "mdx", "markdown", "rst", "adoc", "txt"];
 
 const EXAMPLE_FOLDERS: [&str; 9] = [
     "example",
@@ -262,7 +272,8 @@ mod tests {
             ("Tests/RouterTests.swift", vec![Prior::Test]),
             ("benches/router.rs", vec![Prior::Test]),
             ("examples/hello.rs", vec![Prior::Example]),
-            ("docs/guide.md", vec![Prior::Example]),
+            ("docs/guide.md", vec![]),
+            ("docs/conf.py", vec![Prior::Example]),
             ("vendor/x/y.go", vec![Prior::Compat]),
             ("api/service.pb.go", vec![Prior::Compat]),
             ("pkg/__init__.py", vec![Prior::ReExport]),

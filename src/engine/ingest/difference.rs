@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::walk::FoundFile;
+use super::walk::{FoundFile, UNREADABLE};
 use crate::store::{FileChange, FileRow};
 
 /// What differs between a folder and the store.
@@ -32,6 +32,12 @@ impl Difference {
             known: HashMap::new(),
             skipped: BTreeMap::new(),
         };
+        let is_unreadable = |reason: &String| reason.starts_with(UNREADABLE);
+        let unreadable: Vec<String> = found
+            .iter()
+            .filter(|file| file.skip.as_ref().is_some_and(is_unreadable))
+            .map(|file| format!("{}/", file.path))
+            .collect();
         for file in found {
             let row = gone.remove(&file.path);
             if let Some(reason) = &file.skip {
@@ -44,23 +50,21 @@ impl Difference {
                     difference.to_skip.push(FileChange::Skip {
                         path: file.path,
                         bytes: file.bytes,
-                        modified_ns: file.modified_ns,
+                        changed_ns: file.changed_ns,
                         reason: reason.clone(),
                     });
                 }
                 continue;
             }
+            // What was skipped is tried again: the reason may be gone (permissions, a limit).
             let is_unchanged = is_current
                 && row.as_ref().is_some_and(|row| {
-                    row.bytes == file.bytes && row.modified_ns == file.modified_ns
+                    row.skipped.is_none()
+                        && row.bytes == file.bytes
+                        && row.changed_ns == file.changed_ns
+                        && row.changed_ns != 0
                 });
             if is_unchanged {
-                if let Some(reason) = row.and_then(|row| row.skipped) {
-                    *difference
-                        .skipped
-                        .entry(kind_of_reason(&reason))
-                        .or_default() += 1;
-                }
                 continue;
             }
             if let Some(row) = row.filter(|_| is_current) {
@@ -70,6 +74,8 @@ impl Difference {
         }
         difference.removed = gone
             .into_values()
+            // What cannot be looked at is not known to be gone.
+            .filter(|row| !unreadable.iter().any(|folder| row.path.starts_with(folder)))
             .map(|row| FileChange::Remove { id: row.id })
             .collect();
         difference

@@ -23,7 +23,7 @@ const OPS_PAGE: usize = 2_000;
 /// The first commit comes with the first batch, so that text search answers at once; each later one waits longer, so
 /// that a large run does not end in hundreds of small segments.
 const COMMIT_FIRST: Duration = Duration::from_millis(250);
-const COMMIT_LAST: Duration = Duration::from_secs(10);
+const COMMIT_LAST: Duration = Duration::from_secs(4);
 
 /// Follows the log of one collection.
 pub(super) struct LexicalFollower {
@@ -56,9 +56,7 @@ impl LexicalFollower {
         };
         let last_seq = store.last_seq()?;
         let (index, start) = match opened {
-            Opened::Existing { applied }
-                if applied >= store.trimmed_seq(collection)? && applied <= last_seq =>
-            {
+            Opened::Existing { applied } if belongs(store, collection, applied)? => {
                 (index, Some(applied))
             }
             Opened::Existing { applied } => {
@@ -149,30 +147,59 @@ impl LexicalFollower {
     }
 }
 
+/// An index opened for reading.
+pub struct ReadIndex {
+    /// The index.
+    pub index: LexicalIndex,
+    /// Changes of the store that it does not hold yet: a writer has not committed them, or was killed before it could.
+    pub behind: u64,
+}
+
 /// Returns an index for reading: the one on disk, or, where that cannot be used, one built in memory from the store.
+///
+/// # Errors
+/// Those of the store.
 pub fn open_for_reading(
     store: &dyn Store,
     data_dir: &DataDir,
     collection: CollectionId,
-) -> Result<LexicalIndex> {
+) -> Result<ReadIndex> {
     let folder = data_dir.index_folder(collection);
-    let opened = if folder.is_dir() {
-        open_directory(&folder).and_then(|directory| Ok(LexicalIndex::open_read_only(directory)?.0))
-    } else {
-        Err(embedder_index::Error::Missing.into())
-    };
-    match opened {
-        Ok(index) => Ok(index),
+    match open_existing(&folder) {
+        Ok((index, applied)) if belongs(store, collection, applied)? => {
+            let behind = store.ops_after(collection, applied, BEHIND_MAX)?.len() as u64;
+            return Ok(ReadIndex { index, behind });
+        }
+        Ok(_) => tracing::warn!(
+            folder = %folder.display(),
+            "Building the text index in memory: the one on disk does not belong to the store"
+        ),
         Err(error) => {
             tracing::warn!(folder = %folder.display(), "Building the text index in memory: {error}");
-            let directory: Box<dyn Directory> = Box::new(RamDirectory::create());
-            let (index, _) = LexicalIndex::open_or_create(directory)?;
-            let mut writer = index.writer()?;
-            put_all(store, collection, &mut writer)?;
-            writer.commit(store.last_seq()?)?;
-            Ok(index)
         }
     }
+    let directory: Box<dyn Directory> = Box::new(RamDirectory::create());
+    let (index, _) = LexicalIndex::open_or_create(directory)?;
+    let mut writer = index.writer()?;
+    put_all(store, collection, &mut writer)?;
+    writer.commit(store.last_seq()?)?;
+    Ok(ReadIndex { index, behind: 0 })
+}
+
+/// As many changes are counted; beyond it the exact number says no more.
+const BEHIND_MAX: usize = 100_000;
+
+/// Whether an index that has followed the log up to `applied` is of this store and can go on from there.
+fn belongs(store: &dyn Store, collection: CollectionId, applied: u64) -> Result<bool> {
+    Ok(applied >= store.trimmed_seq(collection)? && applied <= store.last_seq()?)
+}
+
+/// Opens the index of a folder, which is left as it is.
+fn open_existing(folder: &Path) -> Result<(LexicalIndex, u64)> {
+    if !folder.is_dir() {
+        return Err(embedder_index::Error::Missing.into());
+    }
+    Ok(LexicalIndex::open_read_only(directory_at(folder)?)?)
 }
 
 fn put_all(store: &dyn Store, collection: CollectionId, writer: &mut LexicalWriter) -> Result<u64> {
@@ -188,6 +215,10 @@ fn put_all(store: &dyn Store, collection: CollectionId, writer: &mut LexicalWrit
 
 fn open_directory(folder: &Path) -> Result<Box<dyn Directory>> {
     fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, error))?;
+    directory_at(folder)
+}
+
+fn directory_at(folder: &Path) -> Result<Box<dyn Directory>> {
     let directory = MmapDirectory::open(folder)
         .map_err(|error| Error::io("open", folder, io::Error::other(error.to_string())))?;
     Ok(Box::new(directory))

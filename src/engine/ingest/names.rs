@@ -11,6 +11,8 @@ pub(super) fn is_never_walked(name: &str) -> bool {
             | ".ssh"
             | ".gnupg"
             | ".aws"
+            | ".kube"
+            | ".docker"
             | "node_modules"
             | "__pycache__"
     )
@@ -33,11 +35,16 @@ pub(super) fn skip_by_name(path: &str) -> Option<&'static str> {
 
 fn is_secret(name: &str, extension: &str) -> bool {
     let is_template = ["example", "sample", "template", "dist"].contains(&extension);
-    let is_env = (name == ".env" || name.starts_with(".env.")) && !is_template;
-    let is_private_key = ["id_rsa", "id_dsa", "id_ecdsa", "id_ed25519"].contains(&name);
+    let is_env =
+        (name == ".env" || name == ".envrc" || name.starts_with(".env.") || extension == "env")
+            && !is_template;
+    let is_private_key = extension != "pub"
+        && ["id_rsa", "id_dsa", "id_ecdsa", "id_ed25519"]
+            .iter()
+            .any(|key| name.starts_with(key));
     let is_key_file = [
         "pem", "key", "p12", "pfx", "jks", "keystore", "kdbx", "ppk", "asc", "gpg", "tfstate",
-        "ovpn",
+        "tfvars", "ovpn",
     ]
     .contains(&extension);
     let is_credentials = [
@@ -49,6 +56,8 @@ fn is_secret(name: &str, extension: &str) -> bool {
         ".git-credentials",
         "credentials",
         "credentials.json",
+        "service-account.json",
+        ".dockerconfigjson",
         "secrets.yml",
         "secrets.yaml",
         "secrets.json",

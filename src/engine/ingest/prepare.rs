@@ -4,6 +4,7 @@
 //! parser panic.
 
 use std::collections::HashMap;
+use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,7 +14,7 @@ use embedder_index::embedded_text::chunk_text;
 use embedder_index::{ChunkId, ChunkRecord, Definition, FileId, SymbolKind};
 
 use super::front_matter::front_matter;
-use super::walk::FoundFile;
+use super::walk::{FoundFile, UNREADABLE};
 use crate::config::Config;
 use crate::store::{DuplicateKey, EmbedHash, FileChange, FileRow, Metadata, NewChunk, NewFile};
 
@@ -60,22 +61,22 @@ impl<'a> Preparer<'a> {
         let skip = |reason: String| FileChange::Skip {
             path: file.path.clone(),
             bytes: file.bytes,
-            modified_ns: file.modified_ns,
+            changed_ns: file.changed_ns,
             reason,
         };
-        let bytes = match std::fs::read(self.root.join(&file.path)) {
+        let bytes = match self.read(&file.path) {
             Ok(bytes) => bytes,
-            Err(error) => return skip(format!("unreadable: {error}")),
+            Err(error) => return skip(format!("{UNREADABLE}{error}")),
         };
         let hash = *blake3::hash(&bytes).as_bytes();
-        let modified_ns = settled(file.modified_ns);
+        let changed_ns = settled(file.changed_ns);
         if let Some(row) = self.known.get(&file.path)
             && row.hash == Some(hash)
             && row.skipped.is_none()
         {
             return FileChange::Touch {
                 id: row.id,
-                modified_ns,
+                changed_ns,
             };
         }
         let started = Instant::now();
@@ -92,7 +93,7 @@ impl<'a> Preparer<'a> {
         FileChange::Put(NewFile {
             path: file.path.clone(),
             bytes: bytes.len() as u64,
-            modified_ns,
+            changed_ns,
             hash,
             language: chunked.language.map(|language| language.name()),
             metadata: metadata_of(&chunked, &bytes),
@@ -105,18 +106,46 @@ impl<'a> Preparer<'a> {
     }
 }
 
+impl Preparer<'_> {
+    /// Reads a file that may have been swapped for something else since it was listed: a link is not followed, a pipe
+    /// is not waited for, nothing outside of the root is read, and no more than the limit.
+    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        let path = self.root.join(path);
+        let parent = path.parent().unwrap_or(self.root).canonicalize()?;
+        if !parent.starts_with(self.root) {
+            return Err(io::Error::other("it lies outside of the folder"));
+        }
+        let mut options = std::fs::OpenOptions::new();
+        options.read(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(
+            &mut options,
+            libc::O_NOFOLLOW | libc::O_NONBLOCK,
+        );
+        let file = options.open(&path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        let mut bytes = Vec::new();
+        // One byte more than the limit, so that the chunker refuses what has grown.
+        file.take(self.limits.file_bytes_max as u64 + 1)
+            .read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
 /// Returns the time to store: none for a file so young that it may change again without its time changing.
-fn settled(modified_ns: i64) -> i64 {
+fn settled(changed_ns: i64) -> i64 {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let age = i64::try_from(now.as_nanos())
         .unwrap_or(i64::MAX)
-        .saturating_sub(modified_ns);
+        .saturating_sub(changed_ns);
     if age < RACY.as_nanos() as i64 {
         0
     } else {
-        modified_ns
+        changed_ns
     }
 }
 

@@ -28,6 +28,8 @@ pub enum Event<'a> {
     TextReady {
         /// Since the start of the run.
         elapsed: Duration,
+        /// Whether there is a model, so that vectors are computed next.
+        vectors_follow: bool,
     },
     /// Vectors were computed and stored.
     Vectors {

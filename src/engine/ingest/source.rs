@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::PIPELINE_VERSION;
 use crate::error::{Error, Result};
 use crate::store::sqlite::content::ContentDb;
 use crate::store::{Collection, CollectionKind, Source, Store, StoreWriter};
@@ -53,6 +54,9 @@ pub(super) fn find_source(
             return Ok((collection.name.clone(), Some(source)));
         }
     }
+    if asked.is_none() {
+        refuse_nested(store, &collections, root)?;
+    }
     let name = asked.map_or_else(|| folder_name(root), str::to_owned);
     if asked.is_none() && collections.iter().any(|collection| collection.name == name) {
         return Err(Error::Argument {
@@ -74,7 +78,7 @@ pub(super) fn claim_source(
     check_collection_name(&name)?;
     let collection = db.put_collection(&name, CollectionKind::Code)?;
     let root = root.to_str().expect("checked_root refuses other paths");
-    let source = db.put_source(collection.id, root)?;
+    let source = db.put_source(collection.id, root, PIPELINE_VERSION)?;
     Ok((collection, source))
 }
 
@@ -96,4 +100,26 @@ fn check_collection_name(name: &str) -> Result<()> {
             "use 1 to {COLLECTION_NAME_BYTES_MAX} bytes without slashes and control characters"
         ),
     })
+}
+
+/// A folder inside an indexed one is indexed already: a second collection of it would answer everything twice.
+fn refuse_nested(store: &dyn Store, collections: &[Collection], root: &Path) -> Result<()> {
+    for collection in collections {
+        for source in store.sources(collection.id)? {
+            if root.starts_with(&source.root) {
+                return Err(Error::Argument {
+                    problem: format!(
+                        "{} is part of the collection `{}`",
+                        root.display(),
+                        collection.name
+                    ),
+                    remedy: format!(
+                        "run `embedder index {}`, or pass --collection NAME for a collection of its own",
+                        source.root.display()
+                    ),
+                });
+            }
+        }
+    }
+    Ok(())
 }

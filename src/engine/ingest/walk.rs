@@ -21,27 +21,32 @@ pub struct FoundFile {
     pub path: String,
     /// Size in bytes.
     pub bytes: u64,
-    /// Modification time in nanoseconds since the epoch.
-    pub modified_ns: i64,
+    /// Time of its last change in nanoseconds since the epoch.
+    pub changed_ns: i64,
     /// Why the file is not to be indexed, if it is not.
     pub skip: Option<String>,
 }
 
 /// Lists the files below `root` in order of their paths.
 ///
-/// A folder below `root` that cannot be read is reported as a skipped file of that path.
+/// A folder below `root` that cannot be read is reported as a skipped file of that path. The program's own `data_dir` is
+/// never walked.
 ///
 /// # Errors
 /// When `root` itself cannot be read, or holds more than [`FILES_MAX`] files.
-pub fn walk(root: &Path, file_bytes_max: u64) -> Result<Vec<FoundFile>> {
+pub fn walk(root: &Path, file_bytes_max: u64, data_dir: &Path) -> Result<Vec<FoundFile>> {
+    let data_dir = data_dir
+        .canonicalize()
+        .unwrap_or_else(|_| data_dir.to_owned());
     std::fs::read_dir(root).map_err(|error| Error::io("read", root, error))?;
     let walk = WalkBuilder::new(root)
         .hidden(false)
         .require_git(false)
         .follow_links(false)
         .add_custom_ignore_filename(".embedderignore")
-        .filter_entry(|entry| {
-            entry.depth() == 0 || !is_never_walked(entry.file_name().to_str().unwrap_or_default())
+        .filter_entry(move |entry| {
+            let name = entry.file_name().to_str().unwrap_or_default();
+            entry.depth() == 0 || (!is_never_walked(name) && entry.path() != data_dir)
         })
         .build();
     let mut files = Vec::new();
@@ -75,12 +80,12 @@ fn examine(root: &Path, entry: &ignore::DirEntry, file_bytes_max: u64) -> FoundF
     let skipped = |bytes, reason: String| FoundFile {
         path: path.clone(),
         bytes,
-        modified_ns: 0,
+        changed_ns: 0,
         skip: Some(reason),
     };
     let metadata = match entry.metadata() {
         Ok(metadata) => metadata,
-        Err(error) => return skipped(0, format!("unreadable: {error}")),
+        Err(error) => return skipped(0, format!("{UNREADABLE}{error}")),
     };
     if relative.to_str().is_none() {
         return skipped(metadata.len(), "the file name is not UTF-8".to_owned());
@@ -99,21 +104,40 @@ fn examine(root: &Path, entry: &ignore::DirEntry, file_bytes_max: u64) -> FoundF
     FoundFile {
         path,
         bytes: metadata.len(),
-        modified_ns: modified_ns(&metadata),
+        changed_ns: changed_ns(&metadata),
         skip,
     }
 }
 
-/// Returns the modification time in nanoseconds since the epoch, 0 where there is none.
-pub(super) fn modified_ns(metadata: &std::fs::Metadata) -> i64 {
+/// Returns when a file last changed, in nanoseconds since the epoch, 0 where that is not known: the later of the times of
+/// its content and of its entry. The first alone can be set to anything, and archives and copies do.
+pub(super) fn changed_ns(metadata: &std::fs::Metadata) -> i64 {
     let since_epoch = metadata
         .modified()
         .ok()
         .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-    since_epoch
-        .and_then(|duration| i64::try_from(duration.as_nanos()).ok())
-        .unwrap_or(0)
+    let modified = since_epoch
+        .and_then(|since| i64::try_from(since.as_nanos()).ok())
+        .unwrap_or(0);
+    modified.max(entry_changed_ns(metadata))
 }
+
+#[cfg(unix)]
+fn entry_changed_ns(metadata: &std::fs::Metadata) -> i64 {
+    use std::os::unix::fs::MetadataExt;
+    metadata
+        .ctime()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(metadata.ctime_nsec())
+}
+
+#[cfg(not(unix))]
+fn entry_changed_ns(_: &std::fs::Metadata) -> i64 {
+    0
+}
+
+/// How the reason begins for which a file or folder that cannot be read is skipped.
+pub(super) const UNREADABLE: &str = "unreadable: ";
 
 fn unreadable(root: &Path, error: &ignore::Error) -> Option<FoundFile> {
     let path = path_of(error)?.strip_prefix(root).ok()?;
@@ -126,8 +150,8 @@ fn unreadable(root: &Path, error: &ignore::Error) -> Option<FoundFile> {
     Some(FoundFile {
         path,
         bytes: 0,
-        modified_ns: 0,
-        skip: Some(format!("unreadable: {reason}")),
+        changed_ns: 0,
+        skip: Some(format!("{UNREADABLE}{reason}")),
     })
 }
 
@@ -162,7 +186,7 @@ mod tests {
 
     fn check(files: &[(&str, &str)], expected: &[(&str, Option<&str>)]) {
         let dir = tree(files);
-        let found = walk(dir.path(), 100).unwrap();
+        let found = walk(dir.path(), 100, Path::new("/nonexistent")).unwrap();
         let found: Vec<_> = found
             .iter()
             .map(|file| (file.path.as_str(), file.skip.as_deref()))
@@ -226,7 +250,7 @@ mod tests {
         std::os::unix::fs::symlink(outside.path(), dir.path().join("folder")).unwrap();
         std::os::unix::fs::symlink(outside.path().join("secret.rs"), dir.path().join("file.rs"))
             .unwrap();
-        let found = walk(dir.path(), 100).unwrap();
+        let found = walk(dir.path(), 100, Path::new("/nonexistent")).unwrap();
         let found: Vec<_> = found
             .iter()
             .map(|file| (file.path.as_str(), file.skip.as_deref()))

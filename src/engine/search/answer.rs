@@ -62,6 +62,8 @@ pub struct Answer {
 pub enum Reason {
     /// There is no model, so nothing is searched by meaning.
     ModelMissing,
+    /// The scan reached its time limit; what it found until then is there.
+    OutOfTime,
 }
 
 /// What an answer rests on.
@@ -82,6 +84,11 @@ pub struct Meta {
     pub skipped_files: u64,
     /// The model in use.
     pub model: Option<String>,
+    /// Why there is none although one was wanted, and what to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_problem: Option<String>,
+    /// Changes of the store that the text index does not hold yet.
+    pub changes_behind: u64,
     /// The collections searched, with how often each has changed.
     pub collections: Vec<Searched>,
 }
@@ -108,8 +115,8 @@ impl Meta {
     /// Says in words what limits the answer.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        if self.reasons.contains(&Reason::ModelMissing) {
-            notes.push("there is no model, so this is text search (run `embedder models pull`, then index)".to_owned());
+        if let Some(problem) = &self.model_problem {
+            notes.push(format!("no model, so this is text search: {problem}"));
         } else if let Some(fraction) = self.embedded_fraction.filter(|&fraction| fraction < 1.0) {
             let served = if self.served_by == Mode::Text {
                 "; answered from text"
@@ -120,6 +127,15 @@ impl Meta {
                 "vectors are {:.0} % complete{served}",
                 (fraction * 100.0).floor()
             ));
+        }
+        if self.changes_behind > 0 {
+            notes.push(format!(
+                "{} changes are not in the text index yet; `embedder index` brings them in",
+                self.changes_behind
+            ));
+        }
+        if self.reasons.contains(&Reason::OutOfTime) {
+            notes.push("the scan reached its time limit; narrow it with --path".to_owned());
         }
         notes
     }

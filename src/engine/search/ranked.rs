@@ -142,7 +142,7 @@ impl Found<'_> {
             return Ok(None);
         };
         let view = reader.view(self.collection)?;
-        if let Some(copy) = view.other_place(id, &chunk.path, chunk.language.as_deref(), filter) {
+        if let Some(copy) = view.other_place(&chunk, filter) {
             let Some(copy) = reader.db.chunks(&[copy])?.pop() else {
                 return Ok(None);
             };
@@ -153,7 +153,7 @@ impl Found<'_> {
             collection: self.collection.name.clone(),
             start_line: chunk.start_line,
             end_line: chunk.end_line,
-            symbol: symbol_of(&chunk),
+            symbol: symbol_of(&chunk, self.words),
             score: self.hit.score,
             snippet: snippet(
                 &chunk.text,
@@ -188,16 +188,20 @@ impl Reader {
         }
     }
 
-    fn counts(&self, collections: &[Collection]) -> Counts {
-        let views = collections
+    fn views_of(&self, collections: &[Collection]) -> impl Iterator<Item = &View> {
+        collections
             .iter()
-            .filter_map(|collection| self.views.get(&collection.id));
-        views.fold(Counts::default(), |sum, view| Counts {
-            chunks: sum.chunks + view.counts.chunks,
-            embedded: sum.embedded + view.counts.embedded,
-            skipped: sum.skipped + view.counts.skipped,
-            files: 0,
-        })
+            .filter_map(|collection| self.views.get(&collection.id))
+    }
+
+    fn counts(&self, collections: &[Collection]) -> Counts {
+        self.views_of(collections)
+            .fold(Counts::default(), |sum, view| Counts {
+                chunks: sum.chunks + view.counts.chunks,
+                embedded: sum.embedded + view.counts.embedded,
+                skipped: sum.skipped + view.counts.skipped,
+                files: 0,
+            })
     }
 
     pub(super) fn meta(
@@ -207,7 +211,7 @@ impl Reader {
         collections: &[Collection],
     ) -> Result<Meta> {
         let counts = self.counts(collections);
-        let is_missing = self.model_tried && self.embedder.is_none();
+        let is_missing = self.model_problem.is_some();
         Ok(Meta {
             served_by,
             degraded: is_missing,
@@ -219,6 +223,8 @@ impl Reader {
             took_ms: millis_since(started),
             embedded_fraction: self.embedder.is_some().then(|| counts.embedded_fraction()),
             skipped_files: counts.skipped,
+            model_problem: self.model_problem.clone(),
+            changes_behind: self.views_of(collections).map(|view| view.behind).sum(),
             model: self
                 .embedder
                 .as_ref()

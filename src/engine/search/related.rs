@@ -75,7 +75,7 @@ fn by_words(
     Ok(view.index.search(&request)?)
 }
 
-/// Finds the chunk at a place, by the path as it was given, else by the path below the root of a source.
+/// Finds the chunk at a place, by the path from the current folder, else from the root of a source.
 fn find_place(
     reader: &Reader,
     path: &str,
@@ -88,7 +88,7 @@ fn find_place(
         let below_roots = sources
             .iter()
             .filter_map(|source| relative_to(&source.root, path));
-        for path in std::iter::once(path.to_owned()).chain(below_roots) {
+        for path in below_roots.chain(std::iter::once(path.to_owned())) {
             if let Some(chunk) = reader.db.chunk_at(collection.id, &path, line)? {
                 return Ok((collection.clone(), chunk));
             }

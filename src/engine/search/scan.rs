@@ -64,7 +64,8 @@ impl Pattern {
 }
 
 /// Scans a collection and returns the best `limit` chunks: definitions first, then by the number of matches, then in
-/// order of place. Duplicates of a text are found at each of their places.
+/// order of place. Duplicates of a text are found at each of their places. When `out_of_time` turns true, what was
+/// found until then is the answer.
 pub(super) fn scan(
     store: &dyn Store,
     collection: CollectionId,
@@ -72,6 +73,7 @@ pub(super) fn scan(
     filter: &Filter,
     metadata: &HashMap<FileId, Metadata>,
     limit: usize,
+    out_of_time: &dyn Fn() -> bool,
 ) -> Result<Vec<ScanHit>> {
     let mut hits = Vec::new();
     let mut file: Vec<ChunkRow> = Vec::new();
@@ -88,7 +90,7 @@ pub(super) fn scan(
         if is_allowed {
             file.push(chunk);
         }
-        true
+        !out_of_time()
     })?;
     scan_file(&mut file, pattern, &mut hits);
     sort(&mut hits);

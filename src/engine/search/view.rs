@@ -9,13 +9,15 @@ use crate::engine::embed::Embedder;
 use crate::engine::ingest::lexical::open_for_reading;
 use crate::error::Result;
 use crate::store::data_dir::DataDir;
-use crate::store::{ChunkId, Collection, Counts, Duplicate, Metadata, Store};
+use crate::store::{ChunkId, ChunkRow, Collection, Counts, Duplicate, FileId, Metadata, Store};
 
 /// A collection at one generation.
 pub(super) struct View {
     pub(super) index: IndexCollection,
     places: Option<Places>,
     pub(super) counts: Counts,
+    /// Changes of the store that its text index does not hold yet.
+    pub(super) behind: u64,
     generation: u64,
     has_vectors: bool,
 }
@@ -25,8 +27,8 @@ pub(super) struct View {
 struct Places {
     /// Where else the text of an indexed chunk stands.
     duplicates: HashMap<ChunkId, Vec<Duplicate>>,
-    /// Facts of files by path; those of all sources that have such a path.
-    metadata: HashMap<String, Vec<Metadata>>,
+    /// Facts of files.
+    metadata: HashMap<FileId, Metadata>,
 }
 
 impl View {
@@ -37,8 +39,11 @@ impl View {
         collection: &Collection,
         embedder: Option<&Embedder>,
     ) -> Result<View> {
-        let reader = open_for_reading(store, data_dir, collection.id)?.reader()?;
-        let mut index = IndexCollection::new(reader, embedder.map_or(0, Embedder::dimensions));
+        let opened = open_for_reading(store, data_dir, collection.id)?;
+        let mut index = IndexCollection::new(
+            opened.index.reader()?,
+            embedder.map_or(0, Embedder::dimensions),
+        );
         store.canonical_chunks(collection.id, false, &mut |chunk| {
             index.put(&chunk.record());
         })?;
@@ -64,6 +69,7 @@ impl View {
             index,
             places: None,
             counts,
+            behind: opened.behind,
             generation: collection.generation,
             has_vectors,
         })
@@ -86,11 +92,7 @@ impl View {
                 .push(duplicate);
         }
         for file in store.metadata(collection.id)? {
-            places
-                .metadata
-                .entry(file.path)
-                .or_default()
-                .push(file.facts);
+            places.metadata.insert(file.file, file.facts);
         }
         self.places = Some(places);
         Ok(())
@@ -106,13 +108,13 @@ impl View {
         if filter.is_open() {
             return None;
         }
-        let mut allowed = self
-            .index
-            .allow(|path, language| self.passes(filter, path, language));
+        let mut allowed = self.index.allow(|file, path, language| {
+            self.passes(filter, FileId(file.0 as i64), path, language)
+        });
         for (canonical, copies) in self.places.iter().flat_map(|places| &places.duplicates) {
             if copies
                 .iter()
-                .any(|copy| self.passes(filter, &copy.path, copy.language.as_deref()))
+                .any(|copy| self.passes(filter, copy.file, &copy.path, copy.language.as_deref()))
             {
                 self.index.allow_chunk(&mut allowed, index_id(*canonical));
             }
@@ -121,20 +123,14 @@ impl View {
     }
 
     /// Returns the place of an indexed chunk's text that passes a filter, where the chunk's own place does not.
-    pub(super) fn other_place(
-        &self,
-        chunk: ChunkId,
-        path: &str,
-        language: Option<&str>,
-        filter: &Filter,
-    ) -> Option<ChunkId> {
-        if self.passes(filter, path, language) {
+    pub(super) fn other_place(&self, chunk: &ChunkRow, filter: &Filter) -> Option<ChunkId> {
+        if self.passes(filter, chunk.file, &chunk.path, chunk.language.as_deref()) {
             return None;
         }
-        let copies = self.places.as_ref()?.duplicates.get(&chunk)?;
+        let copies = self.places.as_ref()?.duplicates.get(&chunk.id)?;
         copies
             .iter()
-            .find(|copy| self.passes(filter, &copy.path, copy.language.as_deref()))
+            .find(|copy| self.passes(filter, copy.file, &copy.path, copy.language.as_deref()))
             .map(|copy| copy.chunk)
     }
 
@@ -150,17 +146,12 @@ impl View {
         all.into_iter().find_map(standing_for).unwrap_or(chunk)
     }
 
-    fn passes(&self, filter: &Filter, path: &str, language: Option<&str>) -> bool {
-        match self
+    fn passes(&self, filter: &Filter, file: FileId, path: &str, language: Option<&str>) -> bool {
+        let facts = self
             .places
             .as_ref()
-            .and_then(|places| places.metadata.get(path))
-        {
-            Some(all) => all
-                .iter()
-                .any(|facts| filter.allows(path, language, Some(facts))),
-            None => filter.allows(path, language, None),
-        }
+            .and_then(|places| places.metadata.get(&file));
+        filter.allows(path, language, facts)
     }
 }
 

@@ -56,6 +56,9 @@ impl ContentDb {
     pub fn open(data_dir: &Path) -> StoreResult<ContentDb> {
         let existed = Self::existing(data_dir)?.is_some();
         let path = data_dir.join(FILE_NAME);
+        if !existed {
+            create_private(&path)?;
+        }
         let mut connection = connect(&path, Access::Write)?;
         migrate(
             &mut connection,
@@ -125,6 +128,25 @@ impl ContentDb {
 
     fn explain(&self, error: &rusqlite::Error) -> StoreError {
         explain(&self.path, error)
+    }
+}
+
+/// Makes the file, readable by its owner alone: it holds the text of everything indexed. SQLite gives its companions the
+/// same permissions.
+fn create_private(path: &Path) -> StoreResult<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Err(StoreError::Full {
+            path: path.to_owned(),
+        }),
+        Err(error) => Err(StoreError::Denied {
+            path: path.to_owned(),
+            detail: error.to_string(),
+        }),
     }
 }
 

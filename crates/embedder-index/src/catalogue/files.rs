@@ -28,6 +28,7 @@ impl FileIndex {
 
 /// A file of the collection.
 pub(crate) struct File {
+    id: FileId,
     path: Arc<str>,
     language: Option<Arc<str>>,
     chunks: Vec<Slot>,
@@ -36,6 +37,10 @@ pub(crate) struct File {
 }
 
 impl File {
+    pub(crate) fn id(&self) -> FileId {
+        self.id
+    }
+
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
@@ -110,6 +115,7 @@ impl Files {
         let path = path.into();
         self.by_id.insert(id, index);
         self.files.push(File {
+            id,
             path,
             language,
             chunks: Vec::new(),

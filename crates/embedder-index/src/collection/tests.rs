@@ -188,7 +188,7 @@ fn a_filter_is_applied_before_the_best_are_picked() {
             .vector([0.1, 1.0, 0.0, 0.0]),
     );
     let collection = index(&samples, 50);
-    let allowed = collection.allow(|path, _| path.starts_with("lib/"));
+    let allowed = collection.allow(|_, path, _| path.starts_with("lib/"));
     assert_eq!(allowed.len(), 1);
     let query = ParsedQuery::parse("needle");
     let vector = query_vector([1.0, 0.0, 0.0, 0.0]);
@@ -210,7 +210,7 @@ fn a_filter_is_applied_before_the_best_are_picked() {
         collection.nearest(&vector, 5, Some(&allowed)).unwrap()[0].0,
         ChunkId(201)
     );
-    let nothing = collection.allow(|_, _| false);
+    let nothing = collection.allow(|_, _, _| false);
     assert!(nothing.is_empty());
     let request = Request {
         vector: Some(&vector),
@@ -228,7 +228,7 @@ fn languages_can_be_filtered() {
     ];
     samples[0].record.language = Some("rust".to_owned());
     let collection = index(&samples, 1);
-    let allowed = collection.allow(|_, language| language == Some("rust"));
+    let allowed = collection.allow(|_, _, language| language == Some("rust"));
     let query = ParsedQuery::parse("needle");
     let hits = collection
         .search(&Request {

@@ -128,13 +128,13 @@ impl Store for ContentDb {
     }
 
     fn files(&self, source: SourceId) -> StoreResult<Vec<FileRow>> {
-        let sql = "SELECT id, path, bytes, modified_ns, hash, skipped FROM file WHERE source_id = ?1 ORDER BY path";
+        let sql = "SELECT id, path, bytes, changed_ns, hash, skipped FROM file WHERE source_id = ?1 ORDER BY path";
         self.rows(sql, [source.0], |row| {
             Ok(FileRow {
                 id: FileId(row.get(0)?),
                 path: row.get(1)?,
                 bytes: row.get::<_, i64>(2)?.unsigned_abs(),
-                modified_ns: row.get(3)?,
+                changed_ns: row.get(3)?,
                 hash: row.get(4)?,
                 skipped: row.get(5)?,
             })
@@ -201,7 +201,7 @@ impl Store for ContentDb {
     fn duplicates(&self, collection: CollectionId) -> StoreResult<Vec<Duplicate>> {
         let sql = "SELECT canon.id, chunk.id, chunk.file_id, file.path, file.language, chunk.start_line, chunk.end_line \
                    FROM chunk JOIN file ON file.id = chunk.file_id \
-                   JOIN chunk AS canon INDEXED BY chunk_duplicate ON canon.duplicate_key = chunk.duplicate_key \
+                   JOIN chunk AS canon INDEXED BY chunk_original ON canon.duplicate_key = chunk.duplicate_key \
                         AND canon.collection_id = chunk.collection_id AND canon.canonical = 1 \
                    WHERE chunk.collection_id = ?1 AND chunk.canonical = 0 ORDER BY file.path, chunk.ordinal";
         self.rows(sql, [collection.0], |row| {

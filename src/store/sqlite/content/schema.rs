@@ -31,7 +31,7 @@ CREATE TABLE file (
     source_id   INTEGER NOT NULL REFERENCES source (id) ON DELETE CASCADE,
     path        TEXT    NOT NULL,
     bytes       INTEGER NOT NULL,
-    modified_ns INTEGER NOT NULL,
+    changed_ns INTEGER NOT NULL,
     hash        BLOB,
     language    TEXT,
     metadata    TEXT,
@@ -55,6 +55,7 @@ CREATE TABLE chunk (
 ) STRICT;
 CREATE UNIQUE INDEX chunk_file ON chunk (file_id, ordinal);
 CREATE INDEX chunk_duplicate ON chunk (duplicate_key, collection_id) WHERE duplicate_key IS NOT NULL;
+CREATE INDEX chunk_original ON chunk (duplicate_key, collection_id) WHERE canonical = 1;
 CREATE INDEX chunk_canonical ON chunk (collection_id, canonical, id, embed_hash);
 CREATE INDEX chunk_embed ON chunk (embed_hash);
 

@@ -20,7 +20,7 @@ fn fixture() -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let mut db = ContentDb::open(dir.path()).unwrap();
     let collection = db.put_collection("code", CollectionKind::Code).unwrap();
-    let source = db.put_source(collection.id, "/src").unwrap();
+    let source = db.put_source(collection.id, "/src", 1).unwrap();
     Fixture {
         dir,
         db,
@@ -48,7 +48,7 @@ fn file(path: &str, texts: &[&str]) -> FileChange {
     FileChange::Put(NewFile {
         path: path.to_owned(),
         bytes: 1,
-        modified_ns: 1,
+        changed_ns: 1,
         hash: [7; 32],
         language: Some("rust"),
         metadata: Default::default(),
@@ -153,7 +153,7 @@ fn a_changed_file_replaces_its_chunks_and_an_untouched_generation_stays() {
     assert_eq!(after, before + 1);
     f.apply(&[FileChange::Touch {
         id: f.id_of("a.rs"),
-        modified_ns: 9,
+        changed_ns: 9,
     }]);
     assert_eq!(f.db.collections().unwrap()[0].generation, after);
     assert_eq!(f.replayed(), 2);
@@ -166,7 +166,7 @@ fn a_file_that_turns_unfit_loses_its_chunks_and_keeps_its_reason() {
     let skip = FileChange::Skip {
         path: "a.rs".to_owned(),
         bytes: 5,
-        modified_ns: 2,
+        changed_ns: 2,
         reason: "not text".to_owned(),
     };
     f.apply(&[skip]);

@@ -58,10 +58,16 @@ impl StoreWriter for ContentDb {
         })
     }
 
-    fn put_source(&mut self, collection: CollectionId, root: &str) -> StoreResult<Source> {
+    fn put_source(
+        &mut self,
+        collection: CollectionId,
+        root: &str,
+        pipeline: u32,
+    ) -> StoreResult<Source> {
         self.write(|tx| {
-            let insert = "INSERT OR IGNORE INTO source (collection_id, root) VALUES (?1, ?2)";
-            tx.execute(insert, params![collection.0, root])?;
+            let insert =
+                "INSERT OR IGNORE INTO source (collection_id, root, pipeline) VALUES (?1, ?2, ?3)";
+            tx.execute(insert, params![collection.0, root, pipeline])?;
             let select = "SELECT id, pipeline FROM source WHERE collection_id = ?1 AND root = ?2";
             tx.query_row(select, params![collection.0, root], |row| {
                 Ok(Source {
@@ -95,12 +101,12 @@ impl StoreWriter for ContentDb {
             for change in changes {
                 match change {
                     FileChange::Put(file) => put_file(tx, owner, file, &mut touched_keys)?,
-                    FileChange::Touch { id, modified_ns } => {
-                        tx.prepare_cached("UPDATE file SET modified_ns = ?2 WHERE id = ?1")?
-                            .execute(params![id.0, modified_ns])?;
+                    FileChange::Touch { id, changed_ns } => {
+                        tx.prepare_cached("UPDATE file SET changed_ns = ?2 WHERE id = ?1")?
+                            .execute(params![id.0, changed_ns])?;
                     }
-                    FileChange::Skip { path, bytes, modified_ns, reason } => {
-                        let id = upsert_file(tx, owner.source, path, *bytes, *modified_ns)?;
+                    FileChange::Skip { path, bytes, changed_ns, reason } => {
+                        let id = upsert_file(tx, owner.source, path, *bytes, *changed_ns)?;
                         delete_chunks(tx, owner, id, &mut touched_keys)?;
                         tx.prepare_cached(
                             "UPDATE file SET hash = NULL, language = NULL, metadata = NULL, skipped = ?2 WHERE id = ?1",
@@ -200,12 +206,12 @@ fn upsert_file(
     source: SourceId,
     path: &str,
     bytes: u64,
-    modified_ns: i64,
+    changed_ns: i64,
 ) -> rusqlite::Result<FileId> {
-    let sql = "INSERT INTO file (source_id, path, bytes, modified_ns) VALUES (?1, ?2, ?3, ?4) \
-               ON CONFLICT (source_id, path) DO UPDATE SET bytes = ?3, modified_ns = ?4 RETURNING id";
+    let sql = "INSERT INTO file (source_id, path, bytes, changed_ns) VALUES (?1, ?2, ?3, ?4) \
+               ON CONFLICT (source_id, path) DO UPDATE SET bytes = ?3, changed_ns = ?4 RETURNING id";
     tx.prepare_cached(sql)?
-        .query_row(params![source.0, path, bytes as i64, modified_ns], |row| {
+        .query_row(params![source.0, path, bytes as i64, changed_ns], |row| {
             row.get(0).map(FileId)
         })
 }
@@ -216,7 +222,7 @@ fn put_file(
     file: &NewFile,
     touched_keys: &mut BTreeSet<DuplicateKey>,
 ) -> rusqlite::Result<()> {
-    let id = upsert_file(tx, owner.source, &file.path, file.bytes, file.modified_ns)?;
+    let id = upsert_file(tx, owner.source, &file.path, file.bytes, file.changed_ns)?;
     delete_chunks(tx, owner, id, touched_keys)?;
     let metadata = (!file.metadata.is_empty()).then(|| to_json(&file.metadata));
     let update =
