@@ -26,6 +26,7 @@ mod output;
 mod progress;
 mod quickstart;
 mod related;
+mod remove;
 mod search;
 mod status;
 
@@ -94,6 +95,8 @@ enum Command {
     Search(search::Args),
     /// Find code that is like the code at a place.
     Related(related::Args),
+    /// Take a collection out; its folders stay as they are.
+    Remove(remove::Args),
     /// Print the vectors of texts.
     Embed(embed::Args),
     /// Say what is indexed, how completely, and what was skipped.
@@ -121,6 +124,7 @@ impl Command {
             | Command::Bench(_) => true,
             Command::Search(_)
             | Command::Related(_)
+            | Command::Remove(_)
             | Command::Embed(_)
             | Command::Status(_)
             | Command::Config(_)
@@ -191,6 +195,7 @@ fn execute(cli: Cli) -> Result<()> {
         Command::Index(args) => index::run(&context, args),
         Command::Search(args) => search::run(&context, args),
         Command::Related(args) => related::run(&context, args),
+        Command::Remove(args) => remove::run(&context, args),
         Command::Embed(args) => embed::run(&context, args),
         Command::Status(args) => status::run(&context, args),
         Command::Doctor(args) => doctor::run(&context, args),

@@ -6,5 +6,6 @@ pub mod embed;
 pub mod ingest;
 pub mod models;
 pub mod quickstart;
+pub mod remove;
 pub mod search;
 pub mod status;

@@ -406,6 +406,9 @@ pub trait StoreWriter: Store {
     /// Forgets the log of a collection up to and with `seq`.
     fn trim_ops(&mut self, collection: CollectionId, seq: u64) -> StoreResult<()>;
 
+    /// Deletes a collection with everything in it but vectors.
+    fn delete_collection(&mut self, collection: CollectionId) -> StoreResult<()>;
+
     /// Deletes vectors that no chunk refers to; returns how many.
     fn collect_vectors(&mut self) -> StoreResult<u64>;
 

@@ -55,7 +55,12 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
             collection.generation
         ))?;
         for root in &collection.roots {
-            output::line(&format!("  from {}", root.display()))?;
+            let gone = if root.is_dir() {
+                ""
+            } else {
+                "  (gone: `embedder remove NAME` takes the collection out)"
+            };
+            output::line(&format!("  from {}{gone}", root.display()))?;
         }
         for (reason, count) in &collection.skipped_by_reason {
             output::line(&format!("  skipped {count}: {reason}"))?;

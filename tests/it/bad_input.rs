@@ -304,6 +304,12 @@ fn a_full_disk_loses_nothing() {
         73,
         &["full", "free some space"],
     );
+    // The same again: what was left behind must not turn the answer into another one.
+    app.fails(
+        &["index", "p", "--data-dir", data_dir],
+        73,
+        &["free some space"],
+    );
     let places = app.places(&["search", "first_7", "--data-dir", data_dir]);
     assert!(
         places.iter().any(|place| place.starts_with("small.rs")),

@@ -308,6 +308,20 @@ fn a_store_from_a_backup_is_not_answered_from_an_index_that_is_ahead_of_it() {
 }
 
 #[test]
+fn a_removed_collection_is_gone_and_its_folder_is_not() {
+    let app = App::text_only();
+    write_modules(&app, 3);
+    index(&app);
+    app.fails(&["remove", "nothing"], 66, &["nothing", "project"]);
+    app.ok(&["remove", "project"]);
+    app.fails(&["search", "handle_1_1"], 66, &["nothing is indexed"]);
+    assert!(!app.data_dir().join("index/1").exists());
+    assert!(root(&app).join("m1/file1.rs").exists());
+    index(&app);
+    assert!(app.places(&["search", "handle_1_1"])[0].starts_with("m1/file1.rs"));
+}
+
+#[test]
 fn two_folders_of_one_name_are_not_mixed_by_accident() {
     let app = App::text_only();
     write_tree(

@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use embedder_index::{LexicalIndex, LexicalWriter, Opened};
@@ -28,6 +28,7 @@ const COMMIT_LAST: Duration = Duration::from_secs(4);
 /// Follows the log of one collection.
 pub(super) struct LexicalFollower {
     collection: CollectionId,
+    folder: PathBuf,
     writer: LexicalWriter,
     applied: u64,
     committed: u64,
@@ -71,6 +72,7 @@ impl LexicalFollower {
         let writer = index.writer()?;
         let mut follower = LexicalFollower {
             collection,
+            folder: folder.clone(),
             writer,
             applied: start.unwrap_or(0),
             committed: start.unwrap_or(0),
@@ -110,7 +112,9 @@ impl LexicalFollower {
             puts.sort_unstable();
             // A chunk that the store has no more is deleted by a later row.
             for chunk in store.chunks(&puts)? {
-                self.writer.put(&chunk.record(), &chunk.text)?;
+                self.writer
+                    .put(&chunk.record(), &chunk.text)
+                    .map_err(|error| explain(&self.folder, error))?;
             }
             for (chunk, _) in deletes {
                 self.writer
@@ -140,12 +144,36 @@ impl LexicalFollower {
     }
 
     fn commit_now(&mut self) -> Result<()> {
-        self.writer.commit(self.applied)?;
+        self.writer
+            .commit(self.applied)
+            .map_err(|error| explain(&self.folder, error))?;
         self.committed = self.applied;
         self.committed_at = Instant::now();
         Ok(())
     }
 }
+
+/// The index writes on threads of its own and, when one has failed, says only that it is gone. What fails there in
+/// practice is the disk, so that is looked at.
+fn explain(folder: &Path, error: embedder_index::Error) -> Error {
+    if !matches!(error, embedder_index::Error::Engine(_)) {
+        return error.into();
+    }
+    let probe = || -> io::Result<()> {
+        let mut file = tempfile::tempfile_in(folder)?;
+        file.write_all(&[0; PROBE_BYTES])?;
+        file.sync_all()
+    };
+    match probe() {
+        Err(full) if full.kind() == io::ErrorKind::StorageFull => {
+            Error::io("write to", folder, full)
+        }
+        _ => error.into(),
+    }
+}
+
+/// As much as the index wants to write at a time.
+const PROBE_BYTES: usize = 1 << 20;
 
 /// An index opened for reading.
 pub struct ReadIndex {

@@ -10,7 +10,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[V1];
 
 const V1: Migration = "
 CREATE TABLE collection (
-    id         INTEGER PRIMARY KEY,
+    -- AUTOINCREMENT: the folder of the index is named by it.
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
     name       TEXT    NOT NULL UNIQUE,
     kind       TEXT    NOT NULL CHECK (kind IN ('code')),
     generation INTEGER NOT NULL DEFAULT 0,

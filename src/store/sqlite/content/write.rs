@@ -179,6 +179,15 @@ impl StoreWriter for ContentDb {
         })
     }
 
+    fn delete_collection(&mut self, collection: CollectionId) -> StoreResult<()> {
+        self.write(|tx| {
+            tx.execute("DELETE FROM oplog WHERE collection_id = ?1", [collection.0])?;
+            // Sources, files, chunks and texts go with it.
+            tx.execute("DELETE FROM collection WHERE id = ?1", [collection.0])
+                .map(drop)
+        })
+    }
+
     fn collect_vectors(&mut self) -> StoreResult<u64> {
         self.write(|tx| {
             let delete = "DELETE FROM vector WHERE NOT EXISTS \
