@@ -43,7 +43,7 @@ pub struct Cli {
 const AFTER_HELP: &str = "\
 Start with `embedder quickstart`. Exit codes: 0 done, 1 doctor found problems, 64 usage, 65 damaged data, 66 not found,
 69 no model to be had, 70 defect, 73 disk full, 74 I/O, 75 locked by another process, 77 permission denied,
-78 store of a newer version, 130 interrupted.";
+78 store of another version, 130 interrupted.";
 
 /// Flags that every command takes.
 #[derive(Debug, clap::Args)]

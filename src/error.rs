@@ -84,8 +84,8 @@ error_codes! {
     Locked = "locked", 503, 75, true, Warn;
     /// The store is damaged; it is never repaired by throwing data away.
     StoreDamaged = "store_damaged", 503, 65, false, Error;
-    /// The store was written by a newer version of the program.
-    StoreTooNew = "store_too_new", 503, 78, false, Error;
+    /// The store was written by another version of the program: a newer one, or one that a writer must migrate first.
+    StoreVersion = "store_version", 503, 78, false, Error;
     /// The disk or the quota is full.
     DiskFull = "disk_full", 507, 73, true, Error;
     /// Reading or writing failed.

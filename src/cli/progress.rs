@@ -127,7 +127,7 @@ impl IndexProgress {
 }
 
 impl Progress for IndexProgress {
-    fn report(&self, event: &Event<'_>) {
+    fn report(&self, event: &Event) {
         let Ok(mut state) = self.state.lock() else {
             return;
         };
@@ -174,7 +174,6 @@ impl Progress for IndexProgress {
             Event::Vectors { done, total } => {
                 self.step(&mut state, Phase::Vectors, *done, *total, "vectors", "");
             }
-            Event::Note(text) => self.say(text),
         }
     }
 }

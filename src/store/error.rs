@@ -86,7 +86,7 @@ impl StoreError {
         match self {
             StoreError::Damaged { .. } | StoreError::Vanished { .. } => ErrorCode::StoreDamaged,
             StoreError::Absent { .. } => ErrorCode::NotFound,
-            StoreError::TooNew { .. } | StoreError::TooOld { .. } => ErrorCode::StoreTooNew,
+            StoreError::TooNew { .. } | StoreError::TooOld { .. } => ErrorCode::StoreVersion,
             StoreError::Full { .. } => ErrorCode::DiskFull,
             StoreError::LibraryTooOld { .. } => ErrorCode::Internal,
             StoreError::Denied { .. } => ErrorCode::PermissionDenied,

@@ -93,7 +93,7 @@ struct FirstAnswer<'a> {
 }
 
 impl Progress for FirstAnswer<'_> {
-    fn report(&self, event: &Event<'_>) {
+    fn report(&self, event: &Event) {
         if !matches!(event, Event::TextReady { .. }) {
             return;
         }

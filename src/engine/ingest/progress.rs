@@ -5,7 +5,7 @@ use std::time::Duration;
 /// A step of an index run.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub enum Event<'a> {
+pub enum Event {
     /// The folder was listed and compared with the store.
     Walked {
         /// Files found.
@@ -38,14 +38,12 @@ pub enum Event<'a> {
         /// In this run in all.
         total: u64,
     },
-    /// Something that the user should know.
-    Note(&'a str),
 }
 
 /// Draws or prints progress.
 pub trait Progress: Sync {
     /// Takes one step; called often, so it is the implementation that thins out.
-    fn report(&self, event: &Event<'_>);
+    fn report(&self, event: &Event);
 }
 
 /// Says nothing.
@@ -53,5 +51,5 @@ pub trait Progress: Sync {
 pub struct Silent;
 
 impl Progress for Silent {
-    fn report(&self, _: &Event<'_>) {}
+    fn report(&self, _: &Event) {}
 }
