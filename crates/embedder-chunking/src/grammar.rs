@@ -14,6 +14,7 @@ mod php;
 mod python;
 mod ruby;
 mod rust;
+mod scanner;
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -41,6 +42,8 @@ pub(crate) struct Grammar {
     rules: &'static [&'static [Rule]],
     /// Nodes that belong to the sibling after them, besides comments: attributes, decorators.
     attached: &'static [&'static str],
+    /// Whether a file could run over the memory of the grammar's scanner.
+    overflows: Option<fn(&[u8]) -> bool>,
     nodes: OnceLock<NodeTable>,
 }
 
@@ -270,8 +273,20 @@ impl Grammar {
             language,
             rules,
             attached,
+            overflows: None,
             nodes: OnceLock::new(),
         }
+    }
+
+    /// The grammar for files that `overflows` does not tell.
+    const fn unless(mut self, overflows: fn(&[u8]) -> bool) -> Self {
+        self.overflows = Some(overflows);
+        self
+    }
+
+    /// Whether the parser must not see a file, because it would end the process.
+    pub(crate) fn overflows(&self, bytes: &[u8]) -> bool {
+        self.overflows.is_some_and(|overflows| overflows(bytes))
     }
 
     pub(crate) fn language(&self) -> tree_sitter::Language {

@@ -48,7 +48,7 @@ pub(crate) fn outline(
     if text.len() / limits.mean_line_bytes_max.max(1) > text.line_count() {
         return Err(Unparsed::Minified);
     }
-    if nesting::exceeds(text.bytes, limits.nesting_max) {
+    if nesting::exceeds(text.bytes, limits.nesting_max) || grammar.overflows(text.bytes) {
         return Err(Unparsed::TooDeep);
     }
     parse_and_read(text, grammar, limits, out_of_time).ok_or(Unparsed::TimedOut)

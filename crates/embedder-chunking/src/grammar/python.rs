@@ -2,12 +2,13 @@
 
 use tree_sitter::Node;
 
-use super::{Found, Grammar, Inside, Rule, Site, bodiless_functions, find, pass, types};
+use super::{Found, Grammar, Inside, Rule, Site, bodiless_functions, find, pass, scanner, types};
 use crate::definition::QualifiedName;
 use crate::symbol::SymbolKind;
 
 pub(crate) static PYTHON: Grammar =
-    Grammar::new(tree_sitter_python::LANGUAGE, &[RULES], &["decorator"]);
+    Grammar::new(tree_sitter_python::LANGUAGE, &[RULES], &["decorator"])
+        .unless(scanner::python_overflows);
 
 const RULES: &[Rule] = &[
     types("class_definition"),

@@ -1,11 +1,12 @@
 //! Ruby.
 
 use super::{
-    Found, Grammar, Inside, Rule, Site, bodiless_functions, find, namespaces, pass, types,
+    Found, Grammar, Inside, Rule, Site, bodiless_functions, find, namespaces, pass, scanner, types,
 };
 use crate::symbol::SymbolKind;
 
-pub(crate) static RUBY: Grammar = Grammar::new(tree_sitter_ruby::LANGUAGE, &[RULES], &[]);
+pub(crate) static RUBY: Grammar =
+    Grammar::new(tree_sitter_ruby::LANGUAGE, &[RULES], &[]).unless(scanner::ruby_overflows);
 
 /// Receivers whose `new` (or `define`) makes a class: `Point = Struct.new(:x, :y)`.
 const CLASS_MAKERS: &[&[u8]] = &[b"Struct", b"Class", b"Data"];

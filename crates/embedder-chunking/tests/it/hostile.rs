@@ -190,3 +190,23 @@ fn every_language_survives_a_line_of_everything() {
         check(&path, everything.as_bytes(), &Limits::default(), &|| false);
     }
 }
+
+#[test]
+fn the_memory_of_a_scanner_is_not_run_over() {
+    // In Ruby and Python these ended the process, in tree-sitter itself.
+    for count in [100, 127, 145, 146, 170, 200, 205, 255, 256, 300] {
+        check_everywhere(&b"<<E\n".repeat(count));
+        check_everywhere(&b"f(<<EE, <<~'X Y')\n".repeat(count));
+        let mut mixed = "\"#{".repeat(count).into_bytes();
+        mixed.extend(b"<<EOF\n".repeat(count));
+        check_everywhere(&mixed);
+        check_everywhere(format!("x = <<{}\n", "W".repeat(count)).as_bytes());
+    }
+    for depth in [300, 380, 400, 510, 511, 600] {
+        let stairs: String = (0..depth)
+            .map(|n| format!("{}if x:\n", " ".repeat(n)))
+            .collect();
+        check_everywhere(stairs.as_bytes());
+        check_everywhere(format!("f'{{\n{stairs}").as_bytes());
+    }
+}
