@@ -13,7 +13,7 @@ mod secret;
 mod settings;
 mod strings;
 
-pub use secret::Secret;
+pub use secret::{Secret, without_user};
 pub use settings::{SETTINGS, Setting};
 pub use strings::{Environment, Layer, Layers, Origin, Strings};
 
@@ -252,5 +252,15 @@ mod tests {
         let config = load(&[], &[("HF_TOKEN", "hf_verysecret")]).unwrap();
         assert_eq!(config.hub.token.as_ref().unwrap().expose(), "hf_verysecret");
         assert!(!format!("{config:?}").contains("verysecret"));
+        let config = load(&[], &[("HF_ENDPOINT", "https://me:verysecret@hub.example")]).unwrap();
+        let shown = config
+            .table()
+            .iter()
+            .map(|(_, value, _)| value.as_str())
+            .collect::<String>();
+        assert!(
+            shown.contains("hub.example") && !shown.contains("verysecret"),
+            "{shown}"
+        );
     }
 }

@@ -27,6 +27,18 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// An address without the user and password that someone may have written into it, for messages.
+#[must_use]
+pub fn without_user(endpoint: &str) -> String {
+    match endpoint
+        .split_once("://")
+        .and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1)))
+    {
+        Some((scheme, host)) => format!("{scheme}://***@{host}"),
+        None => endpoint.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Secret;

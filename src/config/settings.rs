@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::strings::{Layers, Origin, Strings};
-use super::{Config, Hub, Secret};
+use super::{Config, Hub, Secret, without_user};
 
 /// A setting, as `config show` and the documentation list it.
 #[derive(Debug)]
@@ -199,6 +199,7 @@ impl Reader<'_> {
         };
         let shown = match &value {
             Some(_) if setting.is_secret => "(set, not shown)".to_owned(),
+            Some(value) if value.contains("://") => without_user(value),
             Some(value) => value.clone(),
             None => "(not set)".to_owned(),
         };

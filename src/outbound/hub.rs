@@ -22,7 +22,7 @@ use super::control::Control;
 use super::http::Http;
 use super::tries::Tries;
 use super::{Secret, Timeouts};
-pub use error::{HubError, without_user};
+pub use error::HubError;
 use partial::Partial;
 
 /// Tries of the very first request while nothing answers: behind an unreachable hub another source waits.

@@ -6,6 +6,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::store::CollectionId;
@@ -67,7 +68,7 @@ impl DataDir {
             .truncate(false)
             .open(&path)
             .map_err(|error| Error::io("open", &path, error))?;
-        match file.try_lock() {
+        match try_lock_shortly(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
@@ -104,6 +105,21 @@ impl DataDir {
         }
     }
 }
+
+/// Takes the lock, or gives up after a moment: `status` and `doctor` look at it by holding it for an instant.
+fn try_lock_shortly(file: &File) -> Result<(), TryLockError> {
+    for _ in 1..LOCK_TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            result => return result,
+        }
+    }
+    file.try_lock()
+}
+
+/// Tries and the pause between them: a tenth of a second in all, far longer than a look takes.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 #[cfg(unix)]
 fn create_private(path: &Path) -> std::io::Result<()> {

@@ -1,5 +1,6 @@
 //! Why the hub gave no file.
 
+use crate::config::without_user;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -198,17 +199,5 @@ impl From<HttpError> for HubError {
                 }
             }
         }
-    }
-}
-
-/// An address without the user and password that someone may have written into it, for messages.
-#[must_use]
-pub fn without_user(endpoint: &str) -> String {
-    match endpoint
-        .split_once("://")
-        .and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1)))
-    {
-        Some((scheme, host)) => format!("{scheme}://***@{host}"),
-        None => endpoint.to_owned(),
     }
 }
