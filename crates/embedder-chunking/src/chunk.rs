@@ -90,7 +90,11 @@ pub fn chunk(
     Refused::check(bytes, limits.file_bytes_max)?;
     let language = Language::of(path, bytes);
     let text = Text::new(bytes);
-    let outline = Outline::read(&text, language, &limits, out_of_time);
+    let mut outline = Outline::read(&text, language, &limits, out_of_time);
+    // In broken files, as below a heading of bytes that are no text, what is defined may have no name.
+    outline
+        .definitions
+        .retain(|definition| !definition.name.is_empty());
     let lines = outline.definitions.iter();
     let lines: Vec<usize> = lines.map(|found| text.line_of(found.bytes.start)).collect();
     let pieces = cut::cut(&text, &outline.breaks, &lines, &outline.style, &limits);

@@ -16,6 +16,7 @@ mod ruby;
 mod rust;
 mod scanner;
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -44,6 +45,8 @@ pub(crate) struct Grammar {
     attached: &'static [&'static str],
     /// Whether a file could run over the memory of the grammar's scanner.
     overflows: Option<fn(&[u8]) -> bool>,
+    /// What the parser sees in the place of a file: as long, with the same definitions at the same places.
+    shown: Option<fn(&[u8]) -> Cow<'_, [u8]>>,
     nodes: OnceLock<NodeTable>,
 }
 
@@ -274,6 +277,7 @@ impl Grammar {
             rules,
             attached,
             overflows: None,
+            shown: None,
             nodes: OnceLock::new(),
         }
     }
@@ -282,6 +286,18 @@ impl Grammar {
     const fn unless(mut self, overflows: fn(&[u8]) -> bool) -> Self {
         self.overflows = Some(overflows);
         self
+    }
+
+    /// The grammar for what `shown` makes of a file.
+    const fn through(mut self, shown: fn(&[u8]) -> Cow<'_, [u8]>) -> Self {
+        self.shown = Some(shown);
+        self
+    }
+
+    /// What the parser may see of a file.
+    pub(crate) fn shown<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
+        self.shown
+            .map_or(Cow::Borrowed(bytes), |shown| shown(bytes))
     }
 
     /// Whether the parser must not see a file, because it would end the process.

@@ -61,7 +61,7 @@ fn parse_and_read(
     limits: &Limits,
     out_of_time: &dyn Fn() -> bool,
 ) -> Option<TreeOutline> {
-    let tree = parse(text.bytes, grammar, out_of_time)?;
+    let tree = parse(&grammar.shown(text.bytes), grammar, out_of_time)?;
     let mut budget = Budget::new(out_of_time);
     let definitions = definitions::read(&tree, grammar, text, &mut budget)?;
     let breaks = breaks::read(&tree, grammar, text, limits, &mut budget)?;

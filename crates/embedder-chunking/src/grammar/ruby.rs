@@ -6,7 +6,7 @@ use super::{
 use crate::symbol::SymbolKind;
 
 pub(crate) static RUBY: Grammar =
-    Grammar::new(tree_sitter_ruby::LANGUAGE, &[RULES], &[]).unless(scanner::ruby_overflows);
+    Grammar::new(tree_sitter_ruby::LANGUAGE, &[RULES], &[]).through(scanner::ruby_without_heredocs);
 
 /// Receivers whose `new` (or `define`) makes a class: `Point = Struct.new(:x, :y)`.
 const CLASS_MAKERS: &[&[u8]] = &[b"Struct", b"Class", b"Data"];

@@ -1,20 +1,13 @@
 //! What the hand-written scanners of some grammars can keep in mind.
 //!
 //! Such a scanner writes its state (open heredocs, indentations) into a buffer of 1,024 bytes at every token. Those of
-//! Ruby and Python check its end one or two bytes late, and tree-sitter then ends the process. So files that could fill
-//! the buffer are told before the parser sees them, by bounds that hold whatever else the file says.
+//! Ruby and Python check its end one or two bytes late, and tree-sitter then ends the process. So what could fill the
+//! buffer is kept from the parser.
+
+use std::borrow::Cow;
 
 /// Size of the buffer: `TREE_SITTER_SERIALIZATION_BUFFER_SIZE`.
 const BUFFER_BYTES: usize = 1_024;
-
-/// A heredoc in Ruby's buffer beside its word: three flags and the length.
-const HEREDOC_BYTES: usize = 4;
-
-/// A string in Ruby's buffer.
-const LITERAL_BYTES: usize = 5;
-
-/// The length of a heredoc's word is kept in a byte.
-const HEREDOC_WORD_MAX: usize = 255;
 
 /// An indentation in Python's buffer.
 const INDENT_BYTES: usize = 2;
@@ -22,54 +15,109 @@ const INDENT_BYTES: usize = 2;
 /// What Python's buffer holds beside indentations: a flag, a count and at most 255 open strings.
 const PYTHON_REST_BYTES: usize = 257;
 
-/// Whether Ruby's scanner could run over its buffer: by all heredocs of the file being open at once, in as many strings
-/// as there are interpolations open at once.
-pub(super) fn ruby_overflows(bytes: &[u8]) -> bool {
-    let mut heredocs = 0;
-    let (mut braces, mut braces_max) = (0usize, 0usize);
-    for (at, &byte) in bytes.iter().enumerate() {
-        match byte {
-            b'<' if bytes.get(at + 1) == Some(&b'<') => {
-                let word = heredoc_word_len(&bytes[at + 2..]);
-                if word > HEREDOC_WORD_MAX {
-                    return true;
+/// Ruby without heredocs, byte for byte as long: Ruby's scanner runs over its buffer only while one is open.
+///
+/// A heredoc becomes an empty string and its lines become blank. What only looks like the beginning of one, because no
+/// line ends it, becomes another operator, so the scanner never sees a heredoc.
+pub(super) fn ruby_without_heredocs(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let mut blanked = Cow::Borrowed(bytes);
+    let mut at = 0;
+    // Where the next heredoc's lines may begin: behind those of the one before it on the same line.
+    let mut body = 0;
+    while let Some(found) = find(&bytes[at..], b"<<") {
+        let start = at + found;
+        at = start + 1;
+        let Some(opener) = Opener::read(&bytes[start..]) else {
+            continue;
+        };
+        let line_end = find(&bytes[start..], b"\n").map_or(bytes.len(), |feed| start + feed + 1);
+        body = line_end.max(body);
+        let target = blanked.to_mut();
+        match opener.end_of_body(&bytes[body..]) {
+            Some(len) => {
+                target[start..start + opener.len].fill(b' ');
+                target[start] = b'"';
+                target[start + opener.len - 1] = b'"';
+                for byte in &mut target[body..body + len] {
+                    if !matches!(byte, b'\n' | b'\r') {
+                        *byte = b' ';
+                    }
                 }
-                if word > 0 {
-                    heredocs += HEREDOC_BYTES + word;
-                }
+                at = start + opener.len;
+                body += len;
             }
-            b'{' => {
-                braces += 1;
-                braces_max = braces_max.max(braces);
+            // `class <<self` stays what it is; the name of what is opened does not matter.
+            None if bytes[..start].trim_ascii_end().ends_with(b"class")
+                && opener.word.len() > 1 =>
+            {
+                target[start + 2] = b' ';
             }
-            b'}' => braces = braces.saturating_sub(1),
-            _ => {}
+            None => target[start..start + 2].copy_from_slice(b"+ "),
         }
     }
-    // Only where the two together come near the end of the buffer; strings alone are checked rightly.
-    heredocs > 0 && 2 + heredocs + LITERAL_BYTES * (braces_max + 1) > BUFFER_BYTES - HEREDOC_BYTES
+    blanked
 }
 
-/// The length of the word that names a heredoc, after its `<<`; 0 where none begins.
-fn heredoc_word_len(rest: &[u8]) -> usize {
-    let rest = match rest.first() {
-        Some(b'-' | b'~') => &rest[1..],
-        _ => rest,
-    };
-    match rest.first() {
-        Some(&quote @ (b'"' | b'\'' | b'`')) => {
-            let word = &rest[1..];
-            word.iter()
-                .position(|&byte| byte == quote)
-                .unwrap_or(word.len())
-                .max(1)
-        }
-        // Beyond ASCII any byte may be part of a letter.
-        _ => rest
-            .iter()
-            .take_while(|&&byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80)
-            .count(),
+/// What opens a heredoc: `<<~WORD`, `<<-'WORD'`, `<<WORD`.
+struct Opener<'a> {
+    word: &'a [u8],
+    len: usize,
+}
+
+impl<'a> Opener<'a> {
+    /// Reads an opener at the start of `bytes`, which begin with `<<`.
+    fn read(bytes: &'a [u8]) -> Option<Opener<'a>> {
+        let mark = usize::from(matches!(bytes.get(2), Some(b'-' | b'~')));
+        let rest = &bytes[2 + mark..];
+        let (word, len) = match rest.first() {
+            Some(&quote @ (b'"' | b'\'' | b'`')) => {
+                let word = &rest[1..];
+                let end = word
+                    .iter()
+                    .position(|&byte| byte == quote)
+                    .unwrap_or(word.len());
+                (&word[..end], (end + 2).min(rest.len()))
+            }
+            _ => {
+                // Beyond ASCII any byte may be part of a letter.
+                let is_word =
+                    |&&byte: &&u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
+                let end = rest.iter().take_while(is_word).count();
+                (&rest[..end], end)
+            }
+        };
+        (len > 0).then_some(Opener {
+            word,
+            len: 2 + mark + len,
+        })
     }
+
+    /// The length of `lines` up to and with the one that ends the heredoc.
+    fn end_of_body(&self, lines: &[u8]) -> Option<usize> {
+        if self.word.is_empty() || self.word.contains(&b'\n') {
+            return None;
+        }
+        let mut len = 0;
+        for line in lines.split_inclusive(|&byte| byte == b'\n') {
+            len += line.len();
+            if line.trim_ascii() == self.word {
+                return Some(len);
+            }
+            if len > BODY_BYTES_MAX {
+                break;
+            }
+        }
+        None
+    }
+}
+
+/// How far the end of a heredoc is looked for; bounds the time for a file of openers alone.
+const BODY_BYTES_MAX: usize = 16 * 1024;
+
+fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
+    bytes
+        .windows(needle.len())
+        .position(|window| window == needle)
 }
 
 /// Whether Python's scanner could run over its buffer. The indentations it keeps grow, so there are at most as many as
@@ -103,26 +151,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ordinary_heredocs_fit() {
-        let one = "sql = <<~SQL\n  select 1\nSQL\nlist << item\n";
-        assert!(!ruby_overflows(one.repeat(100).as_bytes()));
-        assert!(ruby_overflows(one.repeat(200).as_bytes()));
+    fn heredocs_become_empty_strings_and_other_shifts_stay_operators() {
+        for (source, expected) in [
+            (
+                "a = <<~SQL\n  x {\nSQL\nb\n",
+                "a = \"    \"\n     \n   \nb\n",
+            ),
+            (
+                "f(<<A, <<'B')\n1\nA\n2\nB\nc\n",
+                "f(\" \", \"   \")\n \n \n \n \nc\n",
+            ),
+            ("list << item\n", "list << item\n"),
+            ("list <<item\n", "list + item\n"),
+            ("out <<\"text\"\n", "out + \"text\"\n"),
+            ("class <<self\nend\n", "class << elf\nend\n"),
+            ("<<'open", "+ 'open"),
+        ] {
+            let blanked = ruby_without_heredocs(source.as_bytes());
+            assert_eq!(String::from_utf8_lossy(&blanked), expected);
+        }
     }
 
     #[test]
-    fn the_words_of_heredocs_are_measured_as_the_scanner_reads_them() {
-        for (rest, expected) in [
-            ("~SQL\n", 3),
-            ("-'two words'", 9),
-            ("\"\"", 1),
-            (" item", 0),
-            ("= 1", 0),
-            ("é1)", 3),
-            ("'open", 4),
+    fn no_opener_is_left_whatever_comes() {
+        for unit in [
+            "<<E\n",
+            "<<<<E",
+            "<<\"",
+            "<<~'\n'",
+            "\"#{<<E\n",
+            "<<\u{e9}",
+            "class <<self ",
         ] {
-            assert_eq!(heredoc_word_len(rest.as_bytes()), expected, "{rest}");
+            let source = unit.repeat(300);
+            let blanked = ruby_without_heredocs(source.as_bytes());
+            assert_eq!(blanked.len(), source.len());
+            let left = (0..blanked.len() - 1)
+                .filter(|&at| blanked[at..].starts_with(b"<<"))
+                .filter(|&at| Opener::read(&blanked[at..]).is_some());
+            assert_eq!(left.count(), 0, "{unit:?}");
         }
-        assert!(ruby_overflows(format!("<<{}", "X".repeat(300)).as_bytes()));
     }
 
     #[test]
