@@ -46,9 +46,12 @@ pub(crate) struct Grammar {
     /// Whether a file could run over the memory of the grammar's scanner.
     overflows: Option<fn(&[u8]) -> bool>,
     /// What the parser sees in the place of a file: as long, with the same definitions at the same places.
-    shown: Option<fn(&[u8]) -> Cow<'_, [u8]>>,
+    shown: Option<Shown>,
     nodes: OnceLock<NodeTable>,
 }
+
+/// Makes of a file what its parser may see.
+type Shown = fn(&[u8]) -> Cow<'_, [u8]>;
 
 /// What to do with nodes of one kind.
 #[derive(Clone, Copy)]
@@ -289,7 +292,7 @@ impl Grammar {
     }
 
     /// The grammar for what `shown` makes of a file.
-    const fn through(mut self, shown: fn(&[u8]) -> Cow<'_, [u8]>) -> Self {
+    const fn through(mut self, shown: Shown) -> Self {
         self.shown = Some(shown);
         self
     }
