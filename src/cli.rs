@@ -242,10 +242,7 @@ fn catch_signals(stop: &Arc<AtomicBool>) -> Result<()> {
 
 /// Prints an error as one line: cause, then remedy.
 fn report(error: &Error) {
-    let remedy = error
-        .remedy()
-        .map_or_else(String::new, |remedy| format!(" ({remedy})"));
-    let line = format!("error: {error}{remedy}").replace('\n', " ");
+    let line = format!("error: {}", error.with_remedy()).replace('\n', " ");
     output::note(&line);
     if error.code().log_level() == LogLevel::Error {
         tracing::debug!(code = error.code().name(), "Ended with an error");

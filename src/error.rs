@@ -239,6 +239,14 @@ impl Error {
         }
     }
 
+    /// Returns the message for a person: what happened and, in parentheses, what to do about it.
+    pub fn with_remedy(&self) -> String {
+        match self.remedy() {
+            Some(remedy) => format!("{self} ({remedy})"),
+            None => self.to_string(),
+        }
+    }
+
     /// Returns what the user can do about it, where that is not plain from the message.
     pub fn remedy(&self) -> Option<String> {
         match self {

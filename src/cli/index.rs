@@ -66,11 +66,9 @@ pub(super) fn index(context: &Context, request: &IndexRequest) -> Result<IndexRe
 }
 
 fn report_missing_model(error: &Error) {
-    let remedy = error
-        .remedy()
-        .map_or_else(String::new, |remedy| format!(" ({remedy})"));
     output::note(&format!(
-        "warning: indexing for text search only: {error}{remedy}"
+        "warning: indexing for text search only: {}",
+        error.with_remedy()
     ));
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::Config;
@@ -17,6 +18,7 @@ use crate::store::{ChunkRow, Collection, CollectionId, Store, StoreError};
 
 mod answer;
 pub mod filter;
+mod load;
 mod ranked;
 mod related;
 mod request;
@@ -39,7 +41,7 @@ pub struct Reader {
     db: ContentDb,
     data_dir: DataDir,
     collections: Vec<Collection>,
-    embedder: Option<Embedder>,
+    embedder: Option<Arc<Embedder>>,
     /// Why there is no model, once one was wanted.
     model_problem: Option<String>,
     config: Config,
@@ -130,36 +132,6 @@ impl Reader {
         let collections = self.chosen(&request.collections)?;
         self.prepare(Mode::Hybrid, &collections, true)?;
         related::search(self, path, line, request, &filter, &collections)
-    }
-
-    /// Loads what a ranked search needs.
-    fn prepare(&mut self, mode: Mode, collections: &[Collection], with_places: bool) -> Result<()> {
-        if mode != Mode::Text && self.embedder.is_none() && self.model_problem.is_none() {
-            match Embedder::load(&self.config) {
-                Ok(embedder) => self.embedder = Some(embedder),
-                Err(error) if mode == Mode::Vector => return Err(error),
-                Err(error) => {
-                    let remedy = error
-                        .remedy()
-                        .map_or_else(String::new, |remedy| format!(" ({remedy})"));
-                    self.model_problem = Some(format!("{error}{remedy}"));
-                }
-            }
-        }
-        for collection in collections {
-            let is_current = self.views.get(&collection.id).is_some_and(|view| {
-                view.is_current(collection, mode != Mode::Text && self.embedder.is_some())
-            });
-            if !is_current {
-                let embedder = self.embedder.as_ref().filter(|_| mode != Mode::Text);
-                let view = View::open(&self.db, &self.data_dir, collection, embedder)?;
-                self.views.insert(collection.id, view);
-            }
-            if with_places && let Some(view) = self.views.get_mut(&collection.id) {
-                view.load_places(&self.db, collection)?;
-            }
-        }
-        Ok(())
     }
 
     /// Returns the collections asked for; without any, the one that holds the current folder, else all.

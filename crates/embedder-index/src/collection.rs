@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     lexical::{LexicalReader, Postings},
     search::{self, Hit, Request},
-    vectors::{QueryVector, Vectors},
+    vectors::{QueryVector, VectorSet, Vectors},
 };
 
 /// The chunks of a collection: what is known of them, their words, their vectors.
@@ -60,9 +60,10 @@ impl Collection {
         }
     }
 
-    /// Drops all vectors; those to come have `dimensions` numbers. For another model.
-    pub fn reset_vectors(&mut self, dimensions: usize) {
-        self.vectors = Vectors::new(dimensions);
+    /// Replaces all vectors by prepared ones, whose dimensions count from now on. Those of chunks that are not there
+    /// are dropped.
+    pub fn set_vectors(&mut self, set: VectorSet) {
+        self.vectors = Vectors::of(set, &self.catalogue);
     }
 
     /// Turns to the newest commit of the lexical index, and counts its statistics anew. Call it after chunks were loaded

@@ -74,4 +74,4 @@ pub use fusion::Mode;
 pub use lexical::{LexicalIndex, LexicalReader, LexicalWriter, Opened};
 pub use query::{Identifier, ParsedQuery, Shape};
 pub use search::{Hit, Request};
-pub use vectors::QueryVector;
+pub use vectors::{QueryVector, VectorSet};

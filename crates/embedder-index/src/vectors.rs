@@ -4,7 +4,9 @@
 //! best are computed anew. How far a byte scan can be wrong is known, so every row that may be among the best is rescored and the
 //! result is exact; nothing has to be built or kept on disk.
 //!
-//! Rows lie in blocks, so that growing never copies them, and a block without a chunk that the filter allows is skipped.
+//! Rows lie in blocks, and a block without a chunk that the filter allows is skipped.
+
+mod rows;
 
 use std::ops::Range;
 
@@ -13,15 +15,11 @@ use embedder_simd::{Level, int8};
 use crate::{
     allowed::Allowed,
     catalogue::{Catalogue, Slot},
+    chunk::ChunkId,
     error::Error,
     top,
 };
-
-/// Rows of a block: half a megabyte of bytes at 384 dimensions, about what a second-level cache holds.
-const BLOCK_ROWS: usize = 1_024;
-
-/// A vector this close to length one is taken as it is.
-const UNIT_TOLERANCE: f32 = 1e-5;
+use rows::{BLOCK_ROWS, Rows, scale_to_unit};
 
 /// The score of a row that the filter does not allow.
 pub(crate) const NOT_ALLOWED: f32 = f32::NEG_INFINITY;
@@ -60,23 +58,48 @@ impl QueryVector {
     }
 }
 
-struct Block {
-    exact: Vec<f32>,
-    bytes: Vec<i8>,
-    scales: Vec<f32>,
+/// Vectors by chunk, made ready apart from the collection that will
+/// [take](crate::Collection::set_vectors) them: reading and quantising a hundred thousand takes as long as loading all
+/// else, and can be done beside it.
+pub struct VectorSet {
+    rows: Rows,
+    ids: Vec<ChunkId>,
+}
+
+impl VectorSet {
+    /// No vectors yet; those to come have `dimensions` numbers.
+    pub fn new(dimensions: usize) -> Self {
+        Self {
+            rows: Rows::new(dimensions),
+            ids: Vec::new(),
+        }
+    }
+
+    /// Adds the vector of a chunk, scaled to length one. Of several for one chunk the last counts.
+    ///
+    /// # Errors
+    /// [`Error::Dimensions`] and [`Error::NotFinite`] where it is no vector of this set, which stays as it was.
+    pub fn push(&mut self, id: ChunkId, vector: &[f32]) -> Result<(), Error> {
+        self.rows.check_dimensions(vector.len())?;
+        let row = self.rows.len();
+        self.rows.push_empty();
+        if let Err(error) = self.rows.set(row, vector) {
+            self.rows.swap_remove(row);
+            return Err(error);
+        }
+        self.ids.push(id);
+        Ok(())
+    }
 }
 
 /// The vectors of a collection.
 pub(crate) struct Vectors {
-    dimensions: usize,
     level: Level,
-    blocks: Vec<Block>,
+    rows: Rows,
     /// The chunk of each row.
     slots: Vec<Slot>,
     /// The row of each chunk, [`NO_ROW`] where it has no vector.
-    rows: Vec<u32>,
-    /// The largest length of what quantisation took away from a row, of all that ever were.
-    rounding_max: f32,
+    row_of: Vec<u32>,
 }
 
 const NO_ROW: u32 = u32::MAX;
@@ -84,13 +107,38 @@ const NO_ROW: u32 = u32::MAX;
 impl Vectors {
     pub(crate) fn new(dimensions: usize) -> Self {
         Self {
-            dimensions,
             level: Level::best(),
-            blocks: Vec::new(),
+            rows: Rows::new(dimensions),
             slots: Vec::new(),
-            rows: Vec::new(),
-            rounding_max: 0.0,
+            row_of: Vec::new(),
         }
+    }
+
+    /// Takes prepared vectors; those of chunks that are not in the catalogue are dropped.
+    pub(crate) fn of(set: VectorSet, catalogue: &Catalogue) -> Self {
+        let mut vectors = Self {
+            level: Level::best(),
+            rows: set.rows,
+            slots: Vec::with_capacity(set.ids.len()),
+            row_of: vec![NO_ROW; catalogue.slots_len()],
+        };
+        let mut superfluous = Vec::new();
+        for (row, id) in set.ids.into_iter().enumerate() {
+            let slot = catalogue.slot(id).unwrap_or(Slot::NONE);
+            vectors.slots.push(slot);
+            if slot == Slot::NONE {
+                superfluous.push(row);
+                continue;
+            }
+            superfluous.extend(vectors.row_of(slot));
+            vectors.row_of[slot.index()] = row_number(row);
+        }
+        // From the last to the first, so that what takes the place of a row is never superfluous itself.
+        superfluous.sort_unstable();
+        for row in superfluous.into_iter().rev() {
+            vectors.remove_row(row);
+        }
+        vectors
     }
 
     /// Sets the vector of a chunk, scaled to length one.
@@ -100,16 +148,7 @@ impl Vectors {
             Some(row) => row,
             None => self.append_row(slot),
         };
-        let (block, row) = (&mut self.blocks[row / BLOCK_ROWS], row % BLOCK_ROWS);
-        let range = row * self.dimensions..(row + 1) * self.dimensions;
-        let exact = &mut block.exact[range.clone()];
-        exact.copy_from_slice(vector);
-        let finite = scale_to_unit(exact);
-        let bytes = &mut block.bytes[range];
-        block.scales[row] = int8::quantise(exact, bytes);
-        self.rounding_max = self
-            .rounding_max
-            .max(rounding(exact, bytes, block.scales[row]));
+        let finite = self.rows.set(row, vector);
         if finite.is_err() {
             self.delete(slot);
         }
@@ -118,24 +157,18 @@ impl Vectors {
 
     /// Removes the vector of a chunk, if it has one. The last row takes its place.
     pub(crate) fn delete(&mut self, slot: Slot) {
-        let Some(row) = self.row_of(slot) else {
-            return;
-        };
-        let last = self.slots.len() - 1;
-        if row != last {
-            let moved = self.slots[last];
-            self.copy_row(last, row);
-            self.slots[row] = moved;
-            self.rows[moved.index()] = self.rows[slot.index()];
+        if let Some(row) = self.row_of(slot) {
+            self.row_of[slot.index()] = NO_ROW;
+            self.remove_row(row);
         }
-        self.rows[slot.index()] = NO_ROW;
-        self.slots.pop();
-        let block = self.blocks.last_mut().expect("a row lies in a block");
-        block.exact.truncate(block.exact.len() - self.dimensions);
-        block.bytes.truncate(block.bytes.len() - self.dimensions);
-        block.scales.pop();
-        if block.scales.is_empty() {
-            self.blocks.pop();
+    }
+
+    /// Removes a row that no chunk points to any more.
+    fn remove_row(&mut self, row: usize) {
+        self.rows.swap_remove(row);
+        self.slots.swap_remove(row);
+        if let Some(&moved) = self.slots.get(row) {
+            self.row_of[moved.index()] = row_number(row);
         }
     }
 
@@ -151,9 +184,7 @@ impl Vectors {
 
     /// The vector of a chunk.
     pub(crate) fn get(&self, slot: Slot) -> Option<&[f32]> {
-        let row = self.row_of(slot)?;
-        let start = row % BLOCK_ROWS * self.dimensions;
-        Some(&self.blocks[row / BLOCK_ROWS].exact[start..start + self.dimensions])
+        Some(self.rows.exact(self.row_of(slot)?))
     }
 
     /// The exact cosine of a chunk's vector with the query.
@@ -162,14 +193,7 @@ impl Vectors {
     }
 
     pub(crate) fn check_dimensions(&self, found: usize) -> Result<(), Error> {
-        if found == self.dimensions {
-            Ok(())
-        } else {
-            Err(Error::Dimensions {
-                found,
-                expected: self.dimensions,
-            })
-        }
+        self.rows.check_dimensions(found)
     }
 
     /// Approximate cosines of the rows `rows`, which several threads may scan part by part.
@@ -186,22 +210,18 @@ impl Vectors {
         assert_eq!(rows.len(), scores.len(), "one score a row");
         assert_eq!(
             query.exact.len(),
-            self.dimensions,
+            self.rows.dimensions(),
             "a query of the collection's dimensions"
         );
         let mut products = [0i32; BLOCK_ROWS];
         let (mut row, mut scores) = (rows.start, scores);
         while row < rows.end {
-            let first = row % BLOCK_ROWS;
-            let count = (BLOCK_ROWS - first).min(rows.end - row);
+            let count = (BLOCK_ROWS - row % BLOCK_ROWS).min(rows.end - row);
             let (of_block, rest) = scores.split_at_mut(count);
             let slots = &self.slots[row..row + count];
             if allowed.is_none_or(|allowed| slots.iter().any(|&slot| allowed.contains(slot))) {
-                let block = &self.blocks[row / BLOCK_ROWS];
-                let bytes =
-                    &block.bytes[first * self.dimensions..(first + count) * self.dimensions];
+                let (bytes, scales) = self.rows.bytes(row..row + count);
                 int8::dot_rows(self.level, &query.bytes, bytes, &mut products[..count]);
-                let scales = &block.scales[first..first + count];
                 for ((score, &product), &scale) in of_block.iter_mut().zip(&products).zip(scales) {
                     *score = product as f32 * scale * query.scale;
                 }
@@ -253,7 +273,8 @@ impl Vectors {
             return Vec::new();
         };
         // |q·x - q'·x'| <= |q||x - x'| + |q - q'||x'|, and two scores are compared.
-        let error = self.rounding_max + query.rounding * (1.0 + self.rounding_max);
+        let rounding_max = self.rows.rounding_max();
+        let error = rounding_max + query.rounding * (1.0 + rounding_max);
         // Rows that the filter leaves out lie below any number.
         let threshold = (threshold - 2.0 * error).max(f32::MIN);
         let rows = scores
@@ -265,7 +286,7 @@ impl Vectors {
 
     /// The row of a chunk's vector.
     pub(crate) fn row_of(&self, slot: Slot) -> Option<usize> {
-        self.rows
+        self.row_of
             .get(slot.index())
             .copied()
             .filter(|&row| row != NO_ROW)
@@ -274,59 +295,18 @@ impl Vectors {
 
     fn append_row(&mut self, slot: Slot) -> usize {
         let row = self.slots.len();
-        if row.is_multiple_of(BLOCK_ROWS) {
-            self.blocks.push(Block {
-                exact: Vec::with_capacity(BLOCK_ROWS * self.dimensions),
-                bytes: Vec::with_capacity(BLOCK_ROWS * self.dimensions),
-                scales: Vec::with_capacity(BLOCK_ROWS),
-            });
-        }
-        let block = self
-            .blocks
-            .last_mut()
-            .expect("a block was pushed for the first row");
-        block.exact.resize(block.exact.len() + self.dimensions, 0.0);
-        block.bytes.resize(block.bytes.len() + self.dimensions, 0);
-        block.scales.push(0.0);
+        self.rows.push_empty();
         self.slots.push(slot);
-        if self.rows.len() <= slot.index() {
-            self.rows.resize(slot.index() + 1, NO_ROW);
+        if self.row_of.len() <= slot.index() {
+            self.row_of.resize(slot.index() + 1, NO_ROW);
         }
-        self.rows[slot.index()] = u32::try_from(row).expect("fewer than 2^32 vectors");
+        self.row_of[slot.index()] = row_number(row);
         row
-    }
-
-    fn copy_row(&mut self, from: usize, to: usize) {
-        let at = |row: usize| {
-            row % BLOCK_ROWS * self.dimensions..(row % BLOCK_ROWS + 1) * self.dimensions
-        };
-        let (source, target) = (at(from), at(to));
-        if from / BLOCK_ROWS == to / BLOCK_ROWS {
-            let block = &mut self.blocks[from / BLOCK_ROWS];
-            block.exact.copy_within(source.clone(), target.start);
-            block.bytes.copy_within(source, target.start);
-            block.scales[to % BLOCK_ROWS] = block.scales[from % BLOCK_ROWS];
-        } else {
-            let (before, after) = self.blocks.split_at_mut(from / BLOCK_ROWS);
-            let (from_block, to_block) = (&after[0], &mut before[to / BLOCK_ROWS]);
-            to_block.exact[target.clone()].copy_from_slice(&from_block.exact[source.clone()]);
-            to_block.bytes[target].copy_from_slice(&from_block.bytes[source]);
-            to_block.scales[to % BLOCK_ROWS] = from_block.scales[from % BLOCK_ROWS];
-        }
     }
 }
 
-/// Scales a vector to length one; a vector of zeros stays one, and is similar to nothing.
-fn scale_to_unit(vector: &mut [f32]) -> Result<(), Error> {
-    let squared = dot(vector, vector);
-    if !squared.is_finite() {
-        return Err(Error::NotFinite);
-    }
-    if (squared - 1.0).abs() > UNIT_TOLERANCE && squared > 0.0 {
-        let inverse = squared.sqrt().recip();
-        vector.iter_mut().for_each(|value| *value *= inverse);
-    }
-    Ok(())
+fn row_number(row: usize) -> u32 {
+    u32::try_from(row).expect("fewer than 2^32 vectors")
 }
 
 /// The length of the difference between a vector and its quantised form.

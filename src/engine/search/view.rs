@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use embedder_index::{Allowed, Collection as IndexCollection};
+use embedder_index::{Allowed, Collection as IndexCollection, VectorSet};
 
 use super::filter::Filter;
-use crate::engine::embed::Embedder;
 use crate::engine::ingest::lexical::open_for_reading;
 use crate::error::Result;
 use crate::store::data_dir::DataDir;
@@ -32,47 +31,39 @@ struct Places {
 }
 
 impl View {
-    /// Loads a collection, with vectors if there is a model.
+    /// Loads a collection, without its vectors.
     pub(super) fn open(
         store: &dyn Store,
         data_dir: &DataDir,
         collection: &Collection,
-        embedder: Option<&Embedder>,
     ) -> Result<View> {
         let opened = open_for_reading(store, data_dir, collection.id)?;
-        let mut index = IndexCollection::new(
-            opened.index.reader()?,
-            embedder.map_or(0, Embedder::dimensions),
-        );
+        let mut index = IndexCollection::new(opened.index.reader()?, 0);
         store.canonical_chunks(collection.id, false, &mut |chunk| {
             index.put(&chunk.record());
         })?;
-        let model = embedder.map_or(Ok(None), |embedder| store.model(embedder.fingerprint()))?;
-        if let Some(model) = model {
-            let mut failed = None;
-            store.vectors(collection.id, model, &mut |chunk, vector| {
-                failed = failed
-                    .take()
-                    .or(index.put_vector(index_id(chunk), vector).err());
-            })?;
-            failed.map_or(Ok(()), Err)?;
-        }
         index.refresh()?;
         let counts = Counts {
             chunks: index.len() as u64,
-            embedded: index.vectors_len() as u64,
+            embedded: 0,
             skipped: store.skipped_files(collection.id)?,
             files: 0,
         };
-        let has_vectors = embedder.is_some();
         Ok(View {
             index,
             places: None,
             counts,
             behind: opened.behind,
             generation: collection.generation,
-            has_vectors,
+            has_vectors: false,
         })
+    }
+
+    /// Adds the vectors, which were read beside; those of chunks that the view does not show are dropped.
+    pub(super) fn set_vectors(&mut self, set: VectorSet) {
+        self.index.set_vectors(set);
+        self.counts.embedded = self.index.vectors_len() as u64;
+        self.has_vectors = true;
     }
 
     /// Loads what a filter asks, unless it is loaded.
@@ -98,9 +89,14 @@ impl View {
         Ok(())
     }
 
-    /// Whether the view still shows the collection, with vectors if they are wanted.
-    pub(super) fn is_current(&self, collection: &Collection, wants_vectors: bool) -> bool {
-        self.generation == collection.generation && (self.has_vectors || !wants_vectors)
+    /// Whether the view shows the collection as it is.
+    pub(super) fn is_of(&self, collection: &Collection) -> bool {
+        self.generation == collection.generation
+    }
+
+    /// Whether vectors were added.
+    pub(super) fn has_vectors(&self) -> bool {
+        self.has_vectors
     }
 
     /// Returns the chunks that pass a filter at one of their places; none when every chunk passes.

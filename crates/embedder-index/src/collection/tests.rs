@@ -3,7 +3,7 @@ use tantivy::directory::RamDirectory;
 
 use super::*;
 use crate::{
-    LexicalIndex, Mode, ParsedQuery, SymbolKind,
+    LexicalIndex, Mode, ParsedQuery, SymbolKind, VectorSet,
     corpus::{DIMENSIONS, Sample, effect, found, index, query_vector, search},
 };
 
@@ -483,7 +483,7 @@ fn a_replaced_chunk_loses_its_vector() {
         .put_vector(ChunkId(999), &[0.0; DIMENSIONS])
         .unwrap();
     assert_eq!(collection.vectors_len(), 6);
-    collection.reset_vectors(2);
+    collection.set_vectors(VectorSet::new(2));
     assert_eq!(collection.vectors_len(), 0);
     collection.put_vector(ChunkId(1), &[1.0, 0.0]).unwrap();
 }

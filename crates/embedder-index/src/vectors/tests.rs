@@ -181,7 +181,47 @@ fn a_vector_of_zeros_is_similar_to_nothing() {
     assert_eq!(vectors.cosine(Slot::new(0), &query), Some(0.0));
 }
 
+#[test]
+fn a_prepared_set_refuses_what_is_no_vector_and_stays_as_it_was() {
+    let mut set = VectorSet::new(2);
+    set.push(ChunkId(0), &[3.0, 4.0]).unwrap();
+    assert!(matches!(
+        set.push(ChunkId(1), &[1.0]),
+        Err(Error::Dimensions {
+            found: 1,
+            expected: 2
+        })
+    ));
+    assert!(matches!(
+        set.push(ChunkId(0), &[1.0, f32::NAN]),
+        Err(Error::NotFinite)
+    ));
+    let vectors = Vectors::of(set, &catalogue(2));
+    assert_eq!(vectors.len(), 1);
+    assert_eq!(vectors.get(Slot::new(0)), Some(&[0.6, 0.8][..]));
+}
+
 proptest! {
+    #[test]
+    fn a_prepared_set_is_the_same_as_vectors_put_one_by_one(pushed in prop::collection::vec((0u64..30, -5.0f32..5.0), 0..60)) {
+        let catalogue = catalogue(20);
+        let (mut set, mut vectors) = (VectorSet::new(2), Vectors::new(2));
+        for &(id, value) in &pushed {
+            set.push(ChunkId(id), &[value, 1.0]).unwrap();
+            if let Some(slot) = catalogue.slot(ChunkId(id)) {
+                vectors.put(slot, &[value, 1.0]).unwrap();
+            }
+        }
+        let of_set = Vectors::of(set, &catalogue);
+        prop_assert_eq!(of_set.len(), vectors.len());
+        for slot in (0..20).map(Slot::new) {
+            prop_assert_eq!(of_set.get(slot), vectors.get(slot));
+        }
+        for (row, &slot) in of_set.slots().iter().enumerate() {
+            prop_assert_eq!(of_set.row_of(slot), Some(row));
+        }
+    }
+
     #[test]
     fn vectors_are_those_of_a_map(operations in prop::collection::vec((0usize..40, prop::option::of(-5.0f32..5.0)), 0..200)) {
         let mut vectors = Vectors::new(3);
