@@ -8,8 +8,9 @@
 //! a full disk): what was done is kept and the next run does the rest.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -19,7 +20,7 @@ use crate::engine::embed::Embedder;
 use crate::error::{Error, ErrorCode, Result};
 use crate::store::data_dir::DataDir;
 use crate::store::sqlite::content::ContentDb;
-use crate::store::{Store, StoreWriter};
+use crate::store::{CollectionId, ModelId, Source, Store, StoreWriter};
 
 mod difference;
 mod front_matter;
@@ -32,6 +33,7 @@ mod source;
 mod text;
 pub mod vectors;
 pub mod walk;
+mod workers;
 
 pub use difference::kind_of_reason;
 pub use plan::{BYTES_PER_CHUNK, Plan, plan};
@@ -99,69 +101,16 @@ pub fn index(
     let data_dir = DataDir::new(&config.data_dir);
     let _lock = data_dir.lock()?;
     let mut db = Box::new(ContentDb::open(data_dir.path())?);
-    let run = || -> Result<IndexReport> {
-        let (collection, source) = claim_source(db.as_mut(), &root, request.collection.as_deref())?;
-        let mut report = IndexReport {
-            collection: collection.name.clone(),
-            ..IndexReport::default()
-        };
-        let embedder = std::thread::scope(|scope| {
-            let loading = scope.spawn(|| {
-                if request.with_vectors {
-                    load_model()
-                } else {
-                    None
-                }
-            });
-            let text = TextPhase {
-                config,
-                data_dir: &data_dir,
-                root: &root,
-                source: &source,
-                progress,
-                stop,
-            };
-            let done = text.run(db.as_mut(), &mut report);
-            let embedder = loading
-                .join()
-                .map_err(|_| Error::Internal("loading the model panicked".to_owned()))?;
-            done.map(|()| embedder)
-        })?;
-        report.text_ready_ms = millis(started.elapsed());
-        progress.report(&Event::TextReady {
-            elapsed: started.elapsed(),
-            vectors_follow: embedder.is_some(),
-        });
-        let mut model_id = None;
-        match &embedder {
-            Some(embedder) => {
-                let model = db.put_model(
-                    embedder.fingerprint(),
-                    embedder.name(),
-                    embedder.dimensions(),
-                )?;
-                model_id = Some(model);
-                let embedded = vectors::fill(
-                    db.as_mut(),
-                    collection.id,
-                    model,
-                    embedder,
-                    config.threads,
-                    progress,
-                    stop,
-                )?;
-                report.embedded_now = embedded.texts;
-                report.truncated = embedded.truncated;
-            }
-            None => report.text_only = request.with_vectors,
-        }
-        let counts = db.counts(collection.id, model_id)?;
-        report.chunks = counts.chunks;
-        report.embedded = counts.embedded;
-        report.took_ms = millis(started.elapsed());
-        Ok(report)
+    let run = Run {
+        config,
+        request,
+        data_dir: &data_dir,
+        root: &root,
+        progress,
+        stop,
+        started,
     };
-    let result = { run }();
+    let result = run.index(db.as_mut(), load_model);
     // After a failure of the disk or the store itself, the next writer checks the whole structure first.
     let is_suspect = result.as_ref().is_err_and(|error| {
         matches!(
@@ -173,6 +122,100 @@ pub fn index(
         db.close()?;
     }
     result
+}
+
+/// What the phases of a run share.
+struct Run<'a> {
+    config: &'a Config,
+    request: &'a IndexRequest,
+    data_dir: &'a DataDir,
+    root: &'a Path,
+    progress: &'a dyn Progress,
+    stop: &'a AtomicBool,
+    started: Instant,
+}
+
+impl Run<'_> {
+    fn index(
+        &self,
+        db: &mut ContentDb,
+        load_model: impl FnOnce() -> Option<Embedder> + Send,
+    ) -> Result<IndexReport> {
+        let (collection, source) = claim_source(db, self.root, self.request.collection.as_deref())?;
+        let mut report = IndexReport {
+            collection: collection.name,
+            ..IndexReport::default()
+        };
+        let embedder = thread::scope(|scope| {
+            let loading = self.request.with_vectors.then(|| scope.spawn(load_model));
+            let done = self.index_text(db, &source, &mut report);
+            let embedder = loading
+                .map(thread::ScopedJoinHandle::join)
+                .transpose()
+                .map_err(|_| Error::Internal("loading the model panicked".to_owned()))?;
+            done.map(|()| embedder.flatten())
+        })?;
+        report.text_ready_ms = millis(self.started.elapsed());
+        self.progress.report(&Event::TextReady {
+            elapsed: self.started.elapsed(),
+            vectors_follow: embedder.is_some(),
+        });
+        let model = match &embedder {
+            Some(embedder) => Some(self.index_vectors(db, collection.id, embedder, &mut report)?),
+            None => {
+                report.text_only = self.request.with_vectors;
+                None
+            }
+        };
+        let counts = db.counts(collection.id, model)?;
+        report.chunks = counts.chunks;
+        report.embedded = counts.embedded;
+        report.took_ms = millis(self.started.elapsed());
+        Ok(report)
+    }
+
+    fn index_text(
+        &self,
+        db: &mut ContentDb,
+        source: &Source,
+        report: &mut IndexReport,
+    ) -> Result<()> {
+        let text = TextPhase {
+            config: self.config,
+            data_dir: self.data_dir,
+            root: self.root,
+            source,
+            progress: self.progress,
+            stop: self.stop,
+        };
+        text.run(db, report)
+    }
+
+    fn index_vectors(
+        &self,
+        db: &mut ContentDb,
+        collection: CollectionId,
+        embedder: &Embedder,
+        report: &mut IndexReport,
+    ) -> Result<ModelId> {
+        let model = db.put_model(
+            embedder.fingerprint(),
+            embedder.name(),
+            embedder.dimensions(),
+        )?;
+        let embedded = vectors::fill(
+            db,
+            collection,
+            model,
+            embedder,
+            self.config.threads,
+            self.progress,
+            self.stop,
+        )?;
+        report.embedded_now = embedded.texts;
+        report.truncated = embedded.truncated;
+        Ok(model)
+    }
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -222,8 +222,11 @@ fn belongs(store: &dyn Store, collection: CollectionId, applied: u64) -> Result<
     Ok(applied >= store.trimmed_seq(collection)? && applied <= store.last_seq()?)
 }
 
-/// Opens the index of a folder, which is left as it is.
-fn open_existing(folder: &Path) -> Result<(LexicalIndex, u64)> {
+/// Opens the index of a folder, which is left as it is, and returns how far it has followed the log.
+///
+/// # Errors
+/// An index that is missing, damaged or of another version.
+pub fn open_existing(folder: &Path) -> Result<(LexicalIndex, u64)> {
     if !folder.is_dir() {
         return Err(embedder_index::Error::Missing.into());
     }

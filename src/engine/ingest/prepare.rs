@@ -104,9 +104,7 @@ impl<'a> Preparer<'a> {
                 .collect(),
         })
     }
-}
 
-impl Preparer<'_> {
     /// Reads a file that may have been swapped for something else since it was listed: a link is not followed, a pipe
     /// is not waited for, nothing outside of the root is read, and no more than the limit.
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {

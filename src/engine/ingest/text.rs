@@ -2,13 +2,13 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, mpsc};
+use std::sync::mpsc;
 
 use super::difference::{Difference, kind_of_reason};
 use super::lexical::LexicalFollower;
 use super::prepare::{PIPELINE_VERSION, Preparer};
 use super::progress::{Event, Progress};
-use super::{IndexReport, walk};
+use super::{IndexReport, walk, workers};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::store::data_dir::DataDir;
@@ -20,9 +20,6 @@ const BATCH_FILES: usize = 256;
 
 /// Chunks in one transaction, for sources with large files.
 const BATCH_CHUNKS: usize = 2_000;
-
-/// Work in flight for each thread; a longer queue only holds more files in memory.
-const QUEUE_PER_THREAD: usize = 4;
 
 /// The part of a run that makes text search answer.
 pub(super) struct TextPhase<'a> {
@@ -77,40 +74,27 @@ impl TextPhase<'_> {
         let total = difference.to_read.len() as u64;
         let threads = self.config.threads.min(difference.to_read.len()).max(1);
         let preparer = Preparer::new(self.root, self.config, &difference.known);
-        let work = Mutex::new(difference.to_read.into_iter());
-        let (sender, receiver) = mpsc::sync_channel::<FileChange>(threads * QUEUE_PER_THREAD);
-        let mut result = Ok(());
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                let (sender, work, preparer) = (sender.clone(), &work, &preparer);
-                scope.spawn(move || {
-                    while !self.stop.load(Ordering::Relaxed) {
-                        let next = work.lock().map(|mut files| files.next());
-                        let Ok(Some(file)) = next else { break };
-                        // The receiver is gone when writing failed.
-                        if sender.send(preparer.prepare(&file)).is_err() {
-                            break;
-                        }
-                    }
-                });
-            }
-            drop(sender);
-            result = self.write_all(db, follower, receiver, total, report);
-        });
-        result
+        workers::spread(
+            difference.to_read.into_iter(),
+            threads,
+            self.stop,
+            || (),
+            |(), file| preparer.prepare(&file),
+            |changes| self.write_all(db, follower, changes, total, report),
+        )
     }
 
     fn write_all(
         &self,
         db: &mut ContentDb,
         follower: &mut LexicalFollower,
-        receiver: mpsc::Receiver<FileChange>,
+        changes: mpsc::Receiver<FileChange>,
         total: u64,
         report: &mut IndexReport,
     ) -> Result<()> {
         let mut batch = Vec::new();
         let (mut batch_chunks, mut chunks, mut done) = (0, 0, 0);
-        for change in receiver {
+        for change in changes {
             done += 1;
             match &change {
                 FileChange::Put(file) => {

@@ -4,7 +4,7 @@
 //! collection embedded before is never embedded again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, mpsc};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use embedder_index::embedded_text::chunk_text;
@@ -12,6 +12,7 @@ use embedder_inference::{InputKind, Workspace};
 
 use super::prepare::embed_hash;
 use super::progress::{Event, Progress};
+use super::workers;
 use crate::engine::embed::Embedder;
 use crate::error::{Error, Result};
 use crate::store::{ChunkId, ChunkRow, CollectionId, EmbedHash, ModelId, StoreWriter};
@@ -86,31 +87,14 @@ fn fill_page(
 ) -> Result<()> {
     // Texts of like length in one batch: the workers finish together, and a batch fits the encoder's chunks.
     page.sort_by_key(|chunk| chunk.text.len());
-    let batches = Mutex::new(page.chunks(BATCH));
-    let (sender, receiver) = mpsc::sync_channel::<Batch>(threads * 2);
-    let mut result = Ok(());
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            let (sender, batches) = (sender.clone(), &batches);
-            scope.spawn(move || {
-                let mut workspace = Workspace::default();
-                while !stop.load(Ordering::Relaxed) {
-                    let next = batches.lock().map(|mut batches| batches.next());
-                    let Ok(Some(chunks)) = next else { break };
-                    // The receiver is gone when writing failed.
-                    if sender
-                        .send(embed(embedder, &mut workspace, chunks))
-                        .is_err()
-                    {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        result = store_all(db, model, receiver, each);
-    });
-    result
+    workers::spread(
+        page.chunks(BATCH),
+        threads,
+        stop,
+        Workspace::default,
+        |workspace, chunks| embed(embedder, workspace, chunks),
+        |batches| store_all(db, model, batches, each),
+    )
 }
 
 fn embed(embedder: &Embedder, workspace: &mut Workspace, chunks: &[ChunkRow]) -> Batch {
@@ -136,12 +120,12 @@ fn embed(embedder: &Embedder, workspace: &mut Workspace, chunks: &[ChunkRow]) ->
 fn store_all(
     db: &mut dyn StoreWriter,
     model: ModelId,
-    receiver: mpsc::Receiver<Batch>,
+    batches: mpsc::Receiver<Batch>,
     each: &mut dyn FnMut(&Batch),
 ) -> Result<()> {
     let mut waiting = Vec::new();
     let mut committed = Instant::now();
-    for batch in receiver {
+    for batch in batches {
         each(&batch);
         waiting.extend(batch.vectors);
         if committed.elapsed() >= COMMIT_EVERY {
