@@ -4,13 +4,12 @@
 
 use std::path::Path;
 
-use embedder_index::LexicalIndex;
 use embedder_simd::Level;
 use serde::Serialize;
-use tantivy::directory::MmapDirectory;
 
 use crate::config::Config;
 use crate::engine::embed::Embedder;
+use crate::engine::ingest::lexical::open_existing;
 use crate::engine::models::{ModelName, Models};
 use crate::error::{Error, ErrorCode, Result};
 use crate::outbound::control::Control;
@@ -192,11 +191,7 @@ fn index(db: &ContentDb, data_dir: &DataDir, collection: &Collection) -> Check {
     let remedy =
         "run `embedder index` on its folder: the index is rebuilt from the store".to_owned();
     let behind = || -> Result<u64> {
-        let directory = MmapDirectory::open(&folder).map_err(|error| {
-            Error::io("open", &folder, std::io::Error::other(error.to_string()))
-        })?;
-        let (_, applied) =
-            LexicalIndex::open_read_only(Box::new(directory) as Box<dyn tantivy::Directory>)?;
+        let (_, applied) = open_existing(&folder)?;
         Ok(db.ops_after(collection.id, applied, usize::MAX >> 1)?.len() as u64)
     };
     match behind() {

@@ -106,6 +106,16 @@ impl StoreWriter for ContentDb {
                             .execute(params![id.0, changed_ns])?;
                     }
                     FileChange::Skip { path, bytes, changed_ns, reason } => {
+                        // Most skipped files are the same at each run, which then writes nothing.
+                        let same = tx
+                            .prepare_cached(
+                                "SELECT 1 FROM file WHERE source_id = ?1 AND path = ?2 AND bytes = ?3 \
+                                 AND changed_ns = ?4 AND skipped = ?5",
+                            )?
+                            .exists(params![owner.source.0, path, *bytes as i64, changed_ns, reason])?;
+                        if same {
+                            continue;
+                        }
                         let id = upsert_file(tx, owner.source, path, *bytes, *changed_ns)?;
                         delete_chunks(tx, owner, id, &mut touched_keys)?;
                         tx.prepare_cached(
