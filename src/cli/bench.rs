@@ -1,14 +1,14 @@
 //! `embedder bench`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
 use super::progress::IndexProgress;
 use super::{Context, output};
 use crate::config::{Environment, Strings};
 use crate::engine::bench::index::IndexFigures;
-use crate::engine::bench::search::SearchFigures;
-use crate::engine::bench::{self, Latency};
+use crate::engine::bench::search::{Opening, SearchFigures};
+use crate::engine::bench::{self, Latency, Spread};
 use crate::engine::embed::Embedder;
 use crate::error::{Error, Result};
 
@@ -27,9 +27,9 @@ enum Command {
         chunks: u64,
         #[command(flatten)]
         corpus: Corpus,
-        /// Measure what was prepared before; the command runs itself with this.
-        #[arg(long, hide = true)]
-        measure: bool,
+        /// Measure a part of what was prepared before; the command runs itself with this.
+        #[arg(long, hide = true, value_name = "PART")]
+        measure: Option<Part>,
     },
     /// Time until a fresh folder answers, and of a run that has nothing to do.
     Index {
@@ -40,6 +40,16 @@ enum Command {
         corpus: Corpus,
     },
 }
+
+/// What a measuring process measures.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Part {
+    Opening,
+    Answers,
+}
+
+/// Times the collection is opened, each time by a new process.
+const OPENINGS: usize = 7;
 
 #[derive(Debug, clap::Args)]
 struct Corpus {
@@ -71,13 +81,18 @@ impl Corpus {
 
 pub(super) fn run(context: &Context, args: Args) -> Result<()> {
     match args.command {
-        Command::Search { measure: true, .. } => {
-            output::json(&bench::search::measure(&context.config)?)
-        }
+        Command::Search {
+            measure: Some(Part::Opening),
+            ..
+        } => output::json(&bench::search::open(&context.config)?),
+        Command::Search {
+            measure: Some(Part::Answers),
+            ..
+        } => output::json(&bench::search::measure(&context.config)?),
         Command::Search {
             chunks,
             corpus,
-            measure: false,
+            measure: None,
         } => search(context, chunks, &corpus),
         Command::Index { chunks, corpus } => index(context, chunks, &corpus),
     }
@@ -104,20 +119,17 @@ fn search(context: &Context, chunks: u64, corpus: &Corpus) -> Result<()> {
     )?;
     progress.finish();
     drop(embedder);
-    // A process of its own: what preparing took of memory does not count.
-    let program =
-        std::env::current_exe().map_err(|error| Error::io("find", "this program", error))?;
-    let output = Process::new(program)
-        .args(["bench", "search", "--measure", "--data-dir"])
-        .arg(&config.data_dir)
-        .arg("--model")
-        .arg(&model)
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| Error::io("start", "this program", error))?;
-    let figures: SearchFigures = serde_json::from_slice(&output.stdout).map_err(|error| {
-        Error::Internal(format!("the measuring process gave no figures: {error}"))
-    })?;
+    // Processes of their own: what preparing took of memory does not count.
+    let openings: Vec<Opening> = (0..OPENINGS)
+        .map(|_| measured_apart(&config.data_dir, &model, "opening"))
+        .collect::<Result<_>>()?;
+    let spread =
+        |of: fn(&Opening) -> f64| Spread::of(openings.iter().map(of).collect::<Vec<f64>>());
+    let figures = Figures {
+        open_text_ms: spread(|opening| opening.text_ms),
+        open_hybrid_ms: spread(|opening| opening.hybrid_ms),
+        answers: measured_apart(&config.data_dir, &model, "answers")?,
+    };
     if corpus.json {
         output::json(&figures)
     } else {
@@ -125,7 +137,35 @@ fn search(context: &Context, chunks: u64, corpus: &Corpus) -> Result<()> {
     }
 }
 
-fn print_search(figures: &SearchFigures) -> Result<()> {
+/// What `bench search` prints.
+#[derive(Debug, serde::Serialize)]
+struct Figures {
+    open_text_ms: Spread,
+    open_hybrid_ms: Spread,
+    answers: SearchFigures,
+}
+
+fn measured_apart<T: serde::de::DeserializeOwned>(
+    data_dir: &Path,
+    model: &Path,
+    part: &str,
+) -> Result<T> {
+    let program =
+        std::env::current_exe().map_err(|error| Error::io("find", "this program", error))?;
+    let output = Process::new(program)
+        .args(["bench", "search", "--measure", part, "--data-dir"])
+        .arg(data_dir)
+        .arg("--model")
+        .arg(model)
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| Error::io("start", "this program", error))?;
+    serde_json::from_slice(&output.stdout)
+        .map_err(|error| Error::Internal(format!("a measuring process gave no figures: {error}")))
+}
+
+fn print_search(all: &Figures) -> Result<()> {
+    let figures = &all.answers;
     output::line(&format!(
         "{} chunks, {} queries, one client, warm; each query's median of three",
         figures.chunks, figures.queries
@@ -147,10 +187,16 @@ fn print_search(figures: &SearchFigures) -> Result<()> {
             "| {name:<6} | {p50_ms:>7.2} | {p95_ms:>7.2} | {p99_ms:>7.2} | {tail:>8.2}x |"
         ))?;
     }
-    output::line(&format!(
-        "open to first text answer {:.0} ms, to first hybrid answer (model and vectors loaded) {:.0} ms; resident {:.0} MB",
-        figures.open_text_ms, figures.open_hybrid_ms, figures.resident_mb
-    ))
+    for (what, opening) in [
+        ("text", all.open_text_ms),
+        ("hybrid (model and vectors loaded)", all.open_hybrid_ms),
+    ] {
+        output::line(&format!(
+            "open to first answer, {what}: {:.0} ms (median of {OPENINGS} processes, {:.0} to {:.0})",
+            opening.median, opening.min, opening.max
+        ))?;
+    }
+    output::line(&format!("resident {:.0} MB", figures.resident_mb))
 }
 
 fn index(context: &Context, chunks: u64, corpus: &Corpus) -> Result<()> {

@@ -48,6 +48,36 @@ impl Latency {
     }
 }
 
+/// A figure measured several times, each time in a process of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The lowest.
+    pub min: f64,
+    /// The one in the middle.
+    pub median: f64,
+    /// The highest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// Sums up a series.
+    ///
+    /// # Panics
+    /// When the series is empty.
+    pub fn of(mut series: Vec<f64>) -> Spread {
+        assert!(
+            !series.is_empty(),
+            "a series to be summed up has at least one value"
+        );
+        series.sort_unstable_by(f64::total_cmp);
+        Spread {
+            min: series[0],
+            median: series[series.len() / 2],
+            max: series[series.len() - 1],
+        }
+    }
+}
+
 /// Returns the folder with the sources of this program's own dependencies: real code of many authors and languages.
 pub fn default_corpus(home: Option<PathBuf>) -> Option<PathBuf> {
     let registry = home?.join("registry/src");

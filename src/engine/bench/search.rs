@@ -17,17 +17,22 @@ const QUERIES: usize = 400;
 /// Times each query is asked; its median counts, so that a disturbance of the machine is not taken for a slow query.
 const REPEATS: usize = 3;
 
-/// What was measured.
+/// How long opening a prepared collection takes, once.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Opening {
+    /// From nothing to the first answer by words: store, catalogue, text index.
+    pub text_ms: f64,
+    /// The same with vectors and model.
+    pub hybrid_ms: f64,
+}
+
+/// What was measured of answering.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SearchFigures {
     /// Chunks in the collection.
     pub chunks: u64,
     /// Queries in each series.
     pub queries: usize,
-    /// From nothing to the first answer by words: store, catalogue, text index.
-    pub open_text_ms: f64,
-    /// The same with vectors and model.
-    pub open_hybrid_ms: f64,
     /// Resident memory after all series, with the model.
     pub resident_mb: f64,
     /// Latency of text search.
@@ -38,25 +43,28 @@ pub struct SearchFigures {
     pub vector: Latency,
 }
 
-/// Measures a prepared data directory. To be run in a process of its own, so that memory and opening are its own.
+/// Opens a prepared data directory. To be run in a process of its own.
+///
+/// # Errors
+/// Those of searching.
+pub fn open(config: &Config) -> Result<Opening> {
+    let first_answer = |mode| -> Result<f64> {
+        let started = Instant::now();
+        Reader::open(config)?.search(&request("open", mode))?;
+        Ok(started.elapsed().as_secs_f64() * 1e3)
+    };
+    Ok(Opening {
+        text_ms: first_answer(Mode::Text)?,
+        hybrid_ms: first_answer(Mode::Hybrid)?,
+    })
+}
+
+/// Measures the answers of a prepared data directory. To be run in a process of its own, so that its memory is its own.
 ///
 /// # Errors
 /// Those of searching.
 pub fn measure(config: &Config) -> Result<SearchFigures> {
-    let request = |query: &str, mode| SearchRequest {
-        collections: vec![COLLECTION.to_owned()],
-        ..SearchRequest::new(query.to_owned(), mode)
-    };
-    let opened = Instant::now();
     let mut reader = Reader::open(config)?;
-    reader.search(&request("open", Mode::Text))?;
-    let open_text = opened.elapsed();
-
-    let opened = Instant::now();
-    let mut reader = Reader::open(config)?;
-    reader.search(&request("open", Mode::Hybrid))?;
-    let open_hybrid = opened.elapsed();
-
     let collection = reader.collection(COLLECTION)?;
     let queries = queries(reader.store(), collection.id)?;
     let mut series = |mode| -> Result<Latency> {
@@ -90,13 +98,18 @@ pub fn measure(config: &Config) -> Result<SearchFigures> {
     Ok(SearchFigures {
         chunks,
         queries: queries.len(),
-        open_text_ms: open_text.as_secs_f64() * 1e3,
-        open_hybrid_ms: open_hybrid.as_secs_f64() * 1e3,
         resident_mb: resident_bytes().unwrap_or(0) as f64 / 1e6,
         text,
         hybrid,
         vector,
     })
+}
+
+fn request(query: &str, mode: Mode) -> SearchRequest {
+    SearchRequest {
+        collections: vec![COLLECTION.to_owned()],
+        ..SearchRequest::new(query.to_owned(), mode)
+    }
 }
 
 /// Takes questions from the collection: by turns the first words of a comment and the name of a definition, spread
