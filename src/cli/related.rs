@@ -30,14 +30,38 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
     }
 }
 
+/// Reads a place as `search` prints it (`FILE:FIRST-LAST`), as an editor does (`FILE:LINE:COLUMN`), or as `FILE:LINE`.
 fn parse(place: &str) -> Result<(&str, u32)> {
-    let parsed = place
+    let number = |text: &str| text.parse().ok().filter(|&line: &u32| line > 0);
+    let (path, last) = place.rsplit_once(':').unwrap_or((place, ""));
+    let first = last.split_once('-').map_or(last, |(first, _)| first);
+    let with_column = path
         .rsplit_once(':')
-        .and_then(|(path, line)| Some((path, line.parse().ok()?)));
+        .and_then(|(path, line)| Some((path, number(line)?)));
+    let parsed = match (number(first), with_column) {
+        (Some(_), Some(with_column)) => Some(with_column),
+        (line, _) => line.map(|line| (path, line)),
+    };
     parsed
-        .filter(|&(path, line)| !path.is_empty() && line > 0)
+        .filter(|(path, _)| !path.is_empty())
         .ok_or_else(|| Error::Argument {
             problem: format!("{place:?} is not FILE:LINE"),
             remedy: "for example src/main.rs:12".to_owned(),
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_read_as_they_are_printed() {
+        for place in ["src/a.rs:12", "src/a.rs:12-30", "src/a.rs:12:7"] {
+            assert_eq!(parse(place).unwrap(), ("src/a.rs", 12), "{place}");
+        }
+        assert_eq!(parse("c:/a.rs:3").unwrap(), ("c:/a.rs", 3));
+        for place in ["", ":3", "a.rs", "a.rs:", "a.rs:0", "a.rs:x", "a.rs:-3"] {
+            assert!(parse(place).is_err(), "{place}");
+        }
+    }
 }
