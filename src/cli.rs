@@ -20,6 +20,7 @@ mod completions;
 mod config;
 mod doctor;
 mod embed;
+mod eval;
 mod index;
 mod models;
 mod output;
@@ -109,6 +110,8 @@ enum Command {
     Config(config::Args),
     /// Measure on this machine.
     Bench(bench::Args),
+    /// Measure how good the answers are.
+    Eval(eval::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),
 }
@@ -121,7 +124,8 @@ impl Command {
             | Command::Index(_)
             | Command::Models(_)
             | Command::Doctor(_)
-            | Command::Bench(_) => true,
+            | Command::Bench(_)
+            | Command::Eval(_) => true,
             Command::Search(_)
             | Command::Related(_)
             | Command::Remove(_)
@@ -202,6 +206,7 @@ fn execute(cli: Cli) -> Result<()> {
         Command::Models(args) => models::run(&context, args),
         Command::Config(args) => config::run(&context, args),
         Command::Bench(args) => bench::run(&context, args),
+        Command::Eval(args) => eval::run(&context, args),
         Command::Completions(args) => {
             completions::run(args);
             Ok(())

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod doctor;
 pub mod embed;
+pub mod eval;
 pub mod ingest;
 pub mod models;
 pub mod quickstart;

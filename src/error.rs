@@ -190,6 +190,14 @@ pub enum Error {
     /// `doctor` found problems.
     #[error("{0} of the checks need attention")]
     Unhealthy(usize),
+    /// The answers are not as good as they must be.
+    #[error("hybrid NDCG@10 by chunk is {mean:.3}, the floor is {floor:.3}")]
+    BelowFloor {
+        /// What was measured.
+        mean: f64,
+        /// What was asked for.
+        floor: f64,
+    },
     /// A broken invariant.
     #[error("internal error: {0}")]
     Internal(String),
@@ -234,7 +242,7 @@ impl Error {
             Error::Index(error) => code_of_index(error),
             Error::Model { .. } => ErrorCode::ModelInvalid,
             Error::Interrupted => ErrorCode::Interrupted,
-            Error::Unhealthy(_) => ErrorCode::Unhealthy,
+            Error::Unhealthy(_) | Error::BelowFloor { .. } => ErrorCode::Unhealthy,
             Error::Internal(_) => ErrorCode::Internal,
         }
     }
@@ -283,7 +291,7 @@ impl Error {
             }
             Error::Model { .. } => Some("run `embedder models pull NAME --force`".to_owned()),
             Error::Interrupted => Some("run the same command again to go on".to_owned()),
-            Error::Unhealthy(_) => None,
+            Error::Unhealthy(_) | Error::BelowFloor { .. } => None,
             Error::Internal(_) => Some("this is a defect: please report it".to_owned()),
         }
     }

@@ -1,6 +1,7 @@
 //! `embedder index`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use indicatif::{HumanBytes, HumanDuration};
 
@@ -17,6 +18,9 @@ pub(super) struct Args {
     /// The collection [default: the one that holds the folder already, else the folder's name].
     #[arg(long, value_name = "NAME")]
     collection: Option<String>,
+    /// Index only this folder below it; repeatable. What was indexed elsewhere is taken out.
+    #[arg(long, value_name = "FOLDER")]
+    within: Vec<String>,
     /// Say what would be done, and do nothing.
     #[arg(long)]
     dry_run: bool,
@@ -32,6 +36,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
     let request = IndexRequest {
         root: args.path,
         collection: args.collection,
+        within: args.within,
         with_vectors: !args.text_only,
     };
     if args.dry_run {
@@ -54,7 +59,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
 pub(super) fn index(context: &Context, request: &IndexRequest) -> Result<IndexReport> {
     let progress = IndexProgress::new();
     let load = || match Embedder::load(&context.config) {
-        Ok(embedder) => Some(embedder),
+        Ok(embedder) => Some(Arc::new(embedder)),
         Err(error) => {
             report_missing_model(&error);
             None

@@ -29,6 +29,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
     let request = IndexRequest {
         root: args.path.clone(),
         collection: None,
+        within: Vec::new(),
         with_vectors: true,
     };
     let report = index::index(context, &request)?;

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use embedder_index::Explanation;
+use embedder_index::{Explanation, Rule, RuleSet};
 
 use super::{Context, output};
 use crate::engine::search::filter::FilterSpec;
@@ -48,12 +48,21 @@ pub(super) struct Shape {
     /// Chunks shown above and below each hit.
     #[arg(long, default_value_t = 0, value_name = "N")]
     context: u32,
+    /// Leave a ranking rule out, for example `prior_test` to search tests as well as code; repeatable. `embedder eval
+    /// rules` lists them.
+    #[arg(long, value_name = "RULE")]
+    without: Vec<String>,
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
 }
 
 impl Shape {
+    /// The rules that take part.
+    fn rules(&self) -> Result<RuleSet> {
+        rules_without(&self.without)
+    }
+
     /// Turns the flags into a request for `query`.
     pub(super) fn request(
         &self,
@@ -82,6 +91,7 @@ impl Shape {
             snippet_lines: self.snippet_lines,
             context: self.context,
             explain: false,
+            rules: self.rules()?,
         })
     }
 }
@@ -98,6 +108,20 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
     } else {
         print(&answer)
     }
+}
+
+/// The rules that are left without some, by name.
+pub(super) fn rules_without(names: &[String]) -> Result<RuleSet> {
+    let rules = names.iter().map(|name| {
+        Rule::by_name(name).ok_or_else(|| Error::Argument {
+            problem: format!("there is no ranking rule {name:?}"),
+            remedy: "`embedder eval rules` lists them".to_owned(),
+        })
+    });
+    Ok(rules
+        .collect::<Result<Vec<Rule>>>()?
+        .into_iter()
+        .fold(RuleSet::ALL, RuleSet::without))
 }
 
 /// Prints an answer for people: hits on standard output, what limits them on standard error.

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -49,6 +50,9 @@ pub struct IndexRequest {
     pub root: PathBuf,
     /// The collection; by default the one that holds this folder already, else the folder's name.
     pub collection: Option<String>,
+    /// Folders below it, relative to it, that alone are indexed; all of it where there are none. What an earlier run
+    /// indexed elsewhere is taken out.
+    pub within: Vec<String>,
     /// Whether vectors are computed.
     pub with_vectors: bool,
 }
@@ -92,7 +96,7 @@ pub struct IndexReport {
 pub fn index(
     config: &Config,
     request: &IndexRequest,
-    load_model: impl FnOnce() -> Option<Embedder> + Send,
+    load_model: impl FnOnce() -> Option<Arc<Embedder>> + Send,
     progress: &dyn Progress,
     stop: &AtomicBool,
 ) -> Result<IndexReport> {
@@ -139,7 +143,7 @@ impl Run<'_> {
     fn index(
         &self,
         db: &mut ContentDb,
-        load_model: impl FnOnce() -> Option<Embedder> + Send,
+        load_model: impl FnOnce() -> Option<Arc<Embedder>> + Send,
     ) -> Result<IndexReport> {
         let (collection, source) = claim_source(db, self.root, self.request.collection.as_deref())?;
         let mut report = IndexReport {
@@ -185,6 +189,7 @@ impl Run<'_> {
             data_dir: self.data_dir,
             root: self.root,
             source,
+            within: &self.request.within,
             progress: self.progress,
             stop: self.stop,
         };

@@ -17,6 +17,7 @@ use crate::store::sqlite::content::ContentDb;
 use crate::store::{ChunkRow, Collection, CollectionId, Store, StoreError};
 
 mod answer;
+mod direct;
 pub mod filter;
 mod load;
 mod ranked;
@@ -77,6 +78,13 @@ impl Reader {
         })
     }
 
+    /// Gives the reader a model that is loaded already.
+    #[must_use]
+    pub fn with_embedder(mut self, embedder: Arc<Embedder>) -> Reader {
+        self.embedder = Some(embedder);
+        self
+    }
+
     /// Returns the store.
     pub fn store(&self) -> &dyn Store {
         &self.db
@@ -114,6 +122,7 @@ impl Reader {
             Mode::Literal | Mode::Regex => {
                 scanned::search(&self.db, request, &filter, &collections)
             }
+            Mode::Direct => direct::search(&self.db, request, &filter, &collections),
             Mode::Hybrid | Mode::Text | Mode::Vector => {
                 self.prepare(request.mode, &collections, !filter.is_open())?;
                 ranked::search(self, request, &filter, &collections)

@@ -115,7 +115,7 @@ fn queries_and_filters_that_cannot_be_used() {
     app.fails(
         &["search", &"x".repeat(100_000)],
         64,
-        &["100000 characters", "8192"],
+        &["100000 characters", "32768"],
     );
     app.fails(
         &["search", "x", "--language", "klingon"],

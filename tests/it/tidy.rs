@@ -164,3 +164,23 @@ fn the_readme_names_both_commands_and_every_subcommand() {
         );
     }
 }
+
+#[test]
+fn the_page_on_ranking_has_the_table_of_rules() {
+    let page = std::fs::read_to_string(root().join("docs/ranking.md")).unwrap();
+    let rows: Vec<&str> = page
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .collect();
+    let expected: Vec<String> = embedder_index::Rule::all()
+        .map(|rule| {
+            format!(
+                "| `{}` | {} | {} |",
+                rule.name(),
+                rule.weight(),
+                rule.meaning()
+            )
+        })
+        .collect();
+    assert_eq!(rows, expected);
+}

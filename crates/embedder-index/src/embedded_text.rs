@@ -10,6 +10,7 @@ use crate::{
     analysis::{identifiers, is_stop_word, lower_into, parts},
     chunk::ChunkRecord,
     path,
+    query::TERMS_MAX,
 };
 
 /// Folders of the header: the innermost ones.
@@ -20,6 +21,10 @@ const SCOPES_MAX: usize = 2;
 
 /// Symbols of the header; beyond these the words of the chunk say it.
 const SYMBOLS_MAX: usize = 6;
+
+/// Distinct words of a query that are embedded, as many as are searched. What comes after them in a pasted text says
+/// little that is new, and would make it slow.
+const QUERY_WORDS_MAX: usize = TERMS_MAX;
 
 /// The text to embed for a chunk of code:
 /// `{folders} {file}: {scope}, {symbols}. {each distinct word of the chunk once}`.
@@ -65,10 +70,14 @@ pub fn chunk_text(record: &ChunkRecord, text: &str) -> String {
     embedded
 }
 
-/// The text to embed for a query: its identifiers split, in lower case, without stop words. A query of nothing but stop
-/// words is embedded as it is.
+/// The text to embed for a query: its identifiers split, in lower case, without stop words, the first
+/// 48 distinct ones once each. A query of nothing but stop words is embedded as it is.
 pub fn query_text(query: &str) -> String {
-    let kept: Vec<String> = words(query).filter(|word| !is_stop_word(word)).collect();
+    let mut seen = HashSet::new();
+    let kept: Vec<String> = words(query)
+        .filter(|word| !is_stop_word(word) && seen.insert(word.clone()))
+        .take(QUERY_WORDS_MAX)
+        .collect();
     if kept.is_empty() {
         query.trim().to_lowercase()
     } else {
@@ -174,5 +183,8 @@ mod tests {
         );
         assert_eq!(query_text("How does it work"), "how does it work");
         assert_eq!(query_text(""), "");
+        assert_eq!(query_text("retry of a retry"), "retry");
+        let pasted: String = (0..5_000).map(|n| format!("word{n}x again ")).collect();
+        assert_eq!(query_text(&pasted).split(' ').count(), QUERY_WORDS_MAX);
     }
 }

@@ -73,5 +73,6 @@ pub use explain::{
 pub use fusion::Mode;
 pub use lexical::{LexicalIndex, LexicalReader, LexicalWriter, Opened};
 pub use query::{Identifier, ParsedQuery, Shape};
+pub use rules::{Rule, RuleSet, Weight};
 pub use search::{Hit, Request};
 pub use vectors::{QueryVector, VectorSet};

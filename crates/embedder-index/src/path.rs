@@ -2,6 +2,8 @@
 //!
 //! Paths are relative to the indexed root, with `/` between their parts.
 
+use crate::rules::{Rule, RuleSet};
+
 /// Folders of a path that are searched; further up they name the product, not the file.
 const FOLDERS_MAX: usize = 3;
 
@@ -48,6 +50,8 @@ pub enum Prior {
     Example,
     /// Compatibility layers, legacy, vendored or generated code.
     Compat,
+    /// Documents, licences, change logs.
+    Prose,
     /// Files that only pass on the names of others.
     ReExport,
     /// Types without bodies beside the code they describe.
@@ -56,31 +60,24 @@ pub enum Prior {
 
 impl Prior {
     /// Every prior, in the order explanations name them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Test,
         Self::Example,
         Self::Compat,
+        Self::Prose,
         Self::ReExport,
         Self::TypeStub,
     ];
 
-    /// What the score of such a file is multiplied by (measured together; each is worth a few thousandths of NDCG).
-    pub fn factor(self) -> f32 {
+    /// The rule that lowers such files.
+    pub fn rule(self) -> Rule {
         match self {
-            Self::Test | Self::Example | Self::Compat => 0.3,
-            Self::ReExport => 0.5,
-            Self::TypeStub => 0.7,
-        }
-    }
-
-    /// The rule's name in explanations.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Test => "prior_test",
-            Self::Example => "prior_example",
-            Self::Compat => "prior_compat",
-            Self::ReExport => "prior_re_export",
-            Self::TypeStub => "prior_type_stub",
+            Self::Test => Rule::PriorTest,
+            Self::Example => Rule::PriorExample,
+            Self::Compat => Rule::PriorCompat,
+            Self::Prose => Rule::PriorProse,
+            Self::ReExport => Rule::PriorReExport,
+            Self::TypeStub => Rule::PriorTypeStub,
         }
     }
 
@@ -99,18 +96,19 @@ impl Prior {
             Self::Compat => {
                 folders.any(|folder| COMPAT_FOLDERS.contains(&folder)) || is_compat_file(file_name)
             }
+            Self::Prose => is_prose(file_name) || is_notice(file_name),
             Self::ReExport => RE_EXPORT_FILES.contains(&file_name),
             Self::TypeStub => file_name.ends_with(".d.ts") || file_name.ends_with(".pyi"),
         }
     }
 }
 
-/// The product of the priors that apply to a path, 1 where none does.
-pub fn prior(path: &str) -> f32 {
+/// The product of the factors of those `rules` whose priors apply to a path, 1 where none does.
+pub fn prior(path: &str, rules: &RuleSet) -> f32 {
     let product: f32 = Prior::ALL
         .iter()
-        .filter(|prior| prior.applies_to(path))
-        .map(|prior| prior.factor())
+        .filter(|prior| rules.has(prior.rule()) && prior.applies_to(path))
+        .map(|prior| rules.factor(prior.rule()))
         .product();
     product.max(PRIOR_MIN)
 }
@@ -146,6 +144,32 @@ fn is_prose(path: &str) -> bool {
     PROSE_EXTENSIONS.contains(&extension)
 }
 
+/// Recognises licences, change logs and lists of names, with or without an extension.
+fn is_notice(file_name: &str) -> bool {
+    let stem = file_name.split(['.', '-', '_']).next().unwrap_or(file_name);
+    let extension = file_name
+        .rsplit_once('.')
+        .map_or("", |(_, extension)| extension);
+    // `ChangeLog-1.4` is one, `history.rs` is not.
+    let is_code = extension.starts_with(char::is_alphabetic);
+    NOTICES.contains(&stem) && !is_code
+}
+
+const NOTICES: [&str; 12] = [
+    "authors",
+    "changelog",
+    "changes",
+    "contributors",
+    "copying",
+    "credits",
+    "history",
+    "licence",
+    "license",
+    "maintainers",
+    "news",
+    "notice",
+];
+
 const PROSE_EXTENSIONS: [&str; 6] = ["md", "mdx", "markdown", "rst", "adoc", "txt"];
 
 const EXAMPLE_FOLDERS: [&str; 9] = [
@@ -160,7 +184,7 @@ const EXAMPLE_FOLDERS: [&str; 9] = [
     "tutorials",
 ];
 
-const COMPAT_FOLDERS: [&str; 14] = [
+const COMPAT_FOLDERS: [&str; 17] = [
     "compat",
     "_compat",
     "legacy",
@@ -172,6 +196,9 @@ const COMPAT_FOLDERS: [&str; 14] = [
     "thirdparty",
     "third-party",
     "node_modules",
+    "build-aux",
+    "locales",
+    "translations",
     "generated",
     "__generated__",
     "gen",
@@ -213,7 +240,15 @@ fn is_test_file(file_name: &str) -> bool {
 /// Recognises generated and compatibility files that lie among hand-written ones.
 fn is_compat_file(file_name: &str) -> bool {
     let stem = file_name.split('.').next().unwrap_or(file_name);
+    let by_autotools = [
+        "configure",
+        "aclocal.m4",
+        "ltmain.sh",
+        "config.guess",
+        "config.sub",
+    ];
     matches!(stem, "compat" | "_compat" | "legacy")
+        || by_autotools.contains(&file_name)
         || stem.ends_with("_compat")
         || stem.ends_with("_pb2")
         || stem.ends_with("_pb2_grpc")
@@ -272,7 +307,12 @@ mod tests {
             ("Tests/RouterTests.swift", vec![Prior::Test]),
             ("benches/router.rs", vec![Prior::Test]),
             ("examples/hello.rs", vec![Prior::Example]),
-            ("docs/guide.md", vec![]),
+            ("docs/guide.md", vec![Prior::Prose]),
+            ("COPYING", vec![Prior::Prose]),
+            ("ChangeLog-1.4", vec![Prior::Prose]),
+            ("src/history.rs", vec![]),
+            ("src/license_check.c", vec![]),
+            ("build-aux/ltmain.sh", vec![Prior::Compat]),
             ("docs/conf.py", vec![Prior::Example]),
             ("vendor/x/y.go", vec![Prior::Compat]),
             ("api/service.pb.go", vec![Prior::Compat]),
@@ -291,8 +331,11 @@ mod tests {
 
     #[test]
     fn priors_multiply_down_to_their_bound() {
-        assert_eq!(prior("src/router.rs"), 1.0);
-        assert!((prior("tests/pkg/__init__.py") - 0.15).abs() < 1e-6);
-        assert_eq!(prior("vendor/x/examples/tests/index.ts"), PRIOR_MIN);
+        let prior_of = |path| prior(path, &RuleSet::ALL);
+        assert_eq!(prior_of("src/router.rs"), 1.0);
+        assert!((prior_of("tests/pkg/__init__.py") - 0.15).abs() < 1e-6);
+        assert_eq!(prior_of("vendor/x/examples/tests/index.ts"), PRIOR_MIN);
+        let without_tests = RuleSet::ALL.without(Rule::PriorTest);
+        assert_eq!(prior("tests/pkg/__init__.py", &without_tests), 0.5);
     }
 }

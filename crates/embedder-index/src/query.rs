@@ -3,12 +3,12 @@
 use crate::analysis::{Analyser, identifiers, is_stop_word, is_whole, parts, whole};
 
 /// Distinct terms of a query that count; a longer query is a pasted text, whose first words say what it is about.
-const TERMS_MAX: usize = 64;
+pub(crate) const TERMS_MAX: usize = 48;
 
 /// Identifiers of a query that are looked up; in a pasted text every word looks like one.
 const IDENTIFIERS_MAX: usize = 16;
 
-/// Bytes of a query that are read at all. Sixty-four terms never need more.
+/// Bytes of a query that are read at all. Forty-eight terms never need more.
 const BYTES_MAX: usize = 16_384;
 
 /// An identifier that a query names, with what qualifies it.

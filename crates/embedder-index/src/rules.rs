@@ -1,4 +1,4 @@
-//! The ranking rules for code: small named rules, their weights in one table.
+//! The ranking rules for code: small named rules, their weights in one [table](Rule).
 //!
 //! A rule that adds looks at the query, the catalogue and the fused scores, and boosts chunks in units of the best
 //! score; a rule that multiplies lowers what is rarely wanted. What each did to a hit is in its explanation. The weights
@@ -9,8 +9,11 @@ mod definition;
 mod file_evidence;
 mod name_cover;
 mod path_words;
+mod table;
 
 use std::sync::Arc;
+
+pub use table::{Rule, RuleSet, Weight};
 
 pub(crate) use definition::defining_chunks;
 
@@ -30,6 +33,8 @@ pub(crate) struct Context<'a> {
     /// The scores of the query's terms, in their order.
     pub(crate) terms: &'a [Arc<TermScores>],
     pub(crate) allowed: Option<&'a Allowed>,
+    /// Whether meaning takes part.
+    pub(crate) by_meaning: bool,
     /// The hundred best chunks by fused score, best first.
     pub(crate) best: &'a [(Slot, f32)],
     /// The scores so far.
@@ -112,78 +117,46 @@ impl Boosts {
 
 /// A rule that adds to scores, in units of the best score.
 pub(crate) struct BoostRule {
-    /// Its name in explanations.
-    pub(crate) name: &'static str,
-    /// Its weight when the query is one identifier.
-    symbol_weight: f32,
-    /// Its weight when the query is prose.
-    prose_weight: f32,
+    /// Its line in the table.
+    pub(crate) rule: Rule,
     /// The chunks it boosts.
     pub(crate) boosts: fn(&Context<'_>) -> Boosts,
     /// Why it boosts a chunk, in a few words.
     pub(crate) detail: fn(&Context<'_>, Slot) -> String,
 }
 
-impl BoostRule {
-    pub(crate) fn weight(&self, is_symbol: bool) -> f32 {
-        if is_symbol {
-            self.symbol_weight
-        } else {
-            self.prose_weight
-        }
-    }
-}
-
 /// Lifts the best chunk of a file that has many good ones. It comes first: the best score after it is the unit of the
 /// others.
 pub(crate) const FILE_EVIDENCE: BoostRule = BoostRule {
-    name: "file_evidence",
-    symbol_weight: 0.5,
-    prose_weight: 0.5,
+    rule: Rule::FileEvidence,
     boosts: file_evidence::boosts,
     detail: file_evidence::detail,
 };
 
 /// The other rules that add, in the order they are applied.
 pub(crate) const BOOSTS: [BoostRule; 3] = [
-    // Words of the query in the file's stem and folders.
     BoostRule {
-        name: "path_words",
-        symbol_weight: 1.5,
-        prose_weight: 1.5,
+        rule: Rule::PathWords,
         boosts: path_words::boosts,
         detail: path_words::detail,
     },
-    // Definitions of the identifiers that the query names, wherever they are.
     BoostRule {
-        name: "definition",
-        symbol_weight: 2.0,
-        prose_weight: 0.5,
+        rule: Rule::Definition,
         boosts: definition::boosts,
         detail: definition::detail,
     },
-    // Definitions whose names are made of words of the question.
     BoostRule {
-        name: "name_cover",
-        symbol_weight: 0.0,
-        prose_weight: 0.25,
+        rule: Rule::NameCover,
         boosts: name_cover::boosts,
         detail: name_cover::detail,
     },
 ];
 
-/// What each further chunk of a file counts beside the one before it: a second piece of a file tells less than a first
-/// piece of another.
-pub(crate) const SATURATION: f32 = 0.5;
-
-/// The name of the saturation rule in explanations.
-pub(crate) const SATURATION_NAME: &str = "saturation";
-
-/// The name in explanations of the guarantee that an identifier's definition is among the first hits.
-pub(crate) const GUARANTEE_NAME: &str = "definition_guarantee";
-
 /// Among how many first hits a definition of an identifier that is asked for always is.
-pub(crate) const GUARANTEED_WITHIN: usize = 10;
+pub(crate) const GUARANTEED_WITHIN: usize = match Rule::DefinitionGuarantee.weight() {
+    Weight::Within(count) => count,
+    Weight::Field(_) | Weight::Adds { .. } | Weight::Multiplies(_) | Weight::Share(_) => 0,
+};
 
 /// Keeps the strongest boost of each chunk.
 fn strongest(mut boosts: Vec<Boost>) -> Vec<Boost> {

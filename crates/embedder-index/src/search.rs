@@ -6,7 +6,7 @@
 mod explanation;
 mod ordering;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use serde::Serialize;
 
@@ -18,8 +18,9 @@ use crate::{
     explain::Explanation,
     fusion::{Mode, Spread, median},
     lexical::{Postings, TermScores},
+    path::{self, Prior},
     query::{ParsedQuery, Shape},
-    rules::{BOOSTS, BoostRule, Boosts, Context, FILE_EVIDENCE},
+    rules::{BOOSTS, BoostRule, Boosts, Context, FILE_EVIDENCE, Rule, RuleSet},
     top,
     vectors::{NOT_ALLOWED, QueryVector, Vectors},
 };
@@ -46,8 +47,8 @@ pub struct Request<'a> {
     pub allowed: Option<&'a Allowed>,
     /// How many hits are wanted.
     pub limit: usize,
-    /// Whether a further chunk of a file counts less than the first. Off gives an agent every good piece of one file.
-    pub saturate: bool,
+    /// The rules that take part. Without [`Rule::Saturation`] an agent gets every good piece of one file.
+    pub rules: RuleSet,
     /// Whether each hit says why it is where it is.
     pub explain: bool,
 }
@@ -61,7 +62,7 @@ impl<'a> Request<'a> {
             mode: Mode::Hybrid,
             allowed: None,
             limit: 10,
-            saturate: true,
+            rules: RuleSet::ALL,
             explain: false,
         }
     }
@@ -115,6 +116,8 @@ struct Search<'a> {
     meaning: Option<Meaning<'a>>,
     /// By slot.
     scores: Vec<f32>,
+    /// What each score is multiplied by in the end, by slot; 0 for an empty one.
+    priors: Cow<'a, [f32]>,
     applied: Vec<Applied>,
 }
 
@@ -144,7 +147,7 @@ pub(crate) fn search(
     let terms = query
         .terms
         .iter()
-        .map(|term| postings.term(term, catalogue))
+        .map(|term| postings.term(term, catalogue, &request.rules))
         .collect::<Result<_, _>>()?;
     let mut search = Search {
         catalogue,
@@ -155,17 +158,20 @@ pub(crate) fn search(
         text_scale: 0.0,
         meaning: None,
         scores: vec![0.0; catalogue.slots_len()],
+        priors: priors(catalogue, &request.rules),
         applied: Vec::new(),
     };
     search.add_text();
     search.add_meaning(cosines);
     let best = search.best_fused();
     search.apply_rules(&best);
-    for (score, prior) in search.scores.iter_mut().zip(catalogue.priors()) {
+    for (score, prior) in search.scores.iter_mut().zip(&*search.priors) {
         *score *= prior;
     }
     let mut placed = search.ordered();
-    guarantee_definitions(&search.context(&best), &mut placed, request.limit);
+    if request.rules.has(Rule::DefinitionGuarantee) {
+        guarantee_definitions(&search.context(&best), &mut placed, request.limit);
+    }
     Ok(placed
         .into_iter()
         .filter_map(|placed| search.hit(placed, &best))
@@ -180,6 +186,7 @@ impl<'a> Search<'a> {
             is_symbol: self.is_symbol,
             terms: &self.terms,
             allowed: self.request.allowed,
+            by_meaning: self.meaning.is_some(),
             best,
             scores: &self.scores,
         }
@@ -191,12 +198,22 @@ impl<'a> Search<'a> {
             return;
         }
         self.scores = self.text_scores();
-        let max = max_of(&self.scores);
+        let max = max_of(&self.scores).max(self.covering_score());
         if max > 0.0 {
             self.text_scale = self.request.mode.text_weight() / max;
             let scale = self.text_scale;
             self.scores.iter_mut().for_each(|score| *score *= scale);
         }
+    }
+
+    /// What a chunk scores that holds enough of the query for its words to count in full beside meaning.
+    fn covering_score(&self) -> f32 {
+        if !self.request.rules.has(Rule::QueryCover) || self.request.scanned_vector().is_none() {
+            return 0.0;
+        }
+        let words = self.request.query.word_terms();
+        let rarity: f32 = words.map(|(place, _)| self.terms[place].idf).sum();
+        self.request.rules.factor(Rule::QueryCover) * rarity
     }
 
     /// The BM25F score of each allowed chunk.
@@ -308,7 +325,7 @@ impl<'a> Search<'a> {
     }
 
     fn apply(&mut self, rule: &'static BoostRule, best: &[(Slot, f32)], unit: f32) {
-        let scale = unit * rule.weight(self.is_symbol);
+        let scale = unit * self.request.rules.added(rule.rule, self.is_symbol);
         if scale == 0.0 {
             return;
         }
@@ -324,6 +341,7 @@ impl<'a> Search<'a> {
     /// The best chunks in their final order.
     fn ordered(&mut self) -> Vec<Placed> {
         let limit = self.request.limit.min(self.catalogue.len());
+        let saturation = self.request.rules.factor(Rule::Saturation);
         // Four chunks a file is what the best files commonly have among the candidates.
         let mut count = (4 * limit).max(64);
         loop {
@@ -331,11 +349,11 @@ impl<'a> Search<'a> {
             let complete = best.len() < count;
             let bound = best.last().map_or(0.0, |&(_, score)| score);
             for (slot, score) in &mut best {
-                let prior = self.catalogue.priors()[slot.index()];
+                let prior = self.priors[slot.index()];
                 *score += self.make_exact(*slot, prior);
             }
             best.sort_unstable_by(|a, b| top::compare(*a, *b, self.catalogue));
-            let placed = saturated(&best, self.catalogue, self.request.saturate, limit);
+            let placed = saturated(&best, self.catalogue, saturation, limit);
             // What was not looked at scores at most `bound`, however few chunks of its file come before it.
             if complete
                 || placed
@@ -358,6 +376,21 @@ impl<'a> Search<'a> {
             explanation,
         })
     }
+}
+
+/// The priors of all slots: those that are kept where every rule takes part.
+fn priors<'a>(catalogue: &'a Catalogue, rules: &RuleSet) -> Cow<'a, [f32]> {
+    if rules.has_defaults(&Prior::ALL.map(Prior::rule)) {
+        return Cow::Borrowed(catalogue.priors());
+    }
+    let mut priors = vec![0.0; catalogue.slots_len()];
+    for (_, file) in catalogue.files().iter() {
+        let prior = path::prior(file.path(), rules);
+        file.chunks()
+            .iter()
+            .for_each(|slot| priors[slot.index()] = prior);
+    }
+    Cow::Owned(priors)
 }
 
 fn max_of(scores: &[f32]) -> f32 {

@@ -41,6 +41,7 @@ pub fn build(
         let request = IndexRequest {
             root: root.clone(),
             collection,
+            within: Vec::new(),
             with_vectors: false,
         };
         have = index(config, &request, || None, progress, stop)?.chunks;
@@ -76,7 +77,7 @@ pub fn sample(corpus: &Path, folder: &Path, bytes: u64) -> Result<u64> {
     let mut copied = 0;
     for package in packages {
         let name = package.file_name().unwrap_or_default();
-        for file in walk(&package, FILE_BYTES_MAX, folder)?
+        for file in walk(&package, &[], FILE_BYTES_MAX, folder)?
             .iter()
             .filter(|file| file.skip.is_none())
         {

@@ -1,6 +1,7 @@
 //! How soon a fresh folder answers, and what a run costs that has nothing to do.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -42,9 +43,10 @@ pub fn measure(config: &Config, folder: &Path, stop: &AtomicBool) -> Result<Inde
     let request = IndexRequest {
         root: folder.to_owned(),
         collection: Some("bench".to_owned()),
+        within: Vec::new(),
         with_vectors: true,
     };
-    let load = || Embedder::load(config).ok();
+    let load = || Embedder::load(config).ok().map(Arc::new);
     let first_answer = FirstAnswer {
         config,
         started: Instant::now(),
@@ -74,7 +76,7 @@ fn timed_run(
     stop: &AtomicBool,
 ) -> Result<(IndexReport, f64)> {
     let started = Instant::now();
-    let load = || Embedder::load(config).ok();
+    let load = || Embedder::load(config).ok().map(Arc::new);
     let report = index(
         config,
         request,

@@ -41,6 +41,10 @@ pub struct SearchFigures {
     pub hybrid: Latency,
     /// Latency of vector search, the query's own embedding included.
     pub vector: Latency,
+    /// Latency of hybrid search for ten identifiers in a sentence.
+    pub ten_identifiers: Latency,
+    /// Latency of hybrid search for a pasted text of two thousand words.
+    pub pasted_text: Latency,
 }
 
 /// Opens a prepared data directory. To be run in a process of its own.
@@ -67,9 +71,9 @@ pub fn measure(config: &Config) -> Result<SearchFigures> {
     let mut reader = Reader::open(config)?;
     let collection = reader.collection(COLLECTION)?;
     let queries = queries(reader.store(), collection.id)?;
-    let mut series = |mode| -> Result<Latency> {
+    let mut series = |mode, queries: &[String]| -> Result<Latency> {
         let mut medians = Vec::with_capacity(queries.len());
-        for query in &queries {
+        for query in queries {
             let request = request(query, mode);
             let mut times = [Duration::ZERO; REPEATS];
             for time in &mut times {
@@ -88,20 +92,22 @@ pub fn measure(config: &Config) -> Result<SearchFigures> {
         }
         Ok(Latency::of(medians))
     };
-    series(Mode::Hybrid)?;
-    let (text, hybrid, vector) = (
-        series(Mode::Text)?,
-        series(Mode::Hybrid)?,
-        series(Mode::Vector)?,
-    );
+    series(Mode::Hybrid, &queries.all)?;
+    let text = series(Mode::Text, &queries.all)?;
+    let hybrid = series(Mode::Hybrid, &queries.all)?;
+    let vector = series(Mode::Vector, &queries.all)?;
+    let ten_identifiers = series(Mode::Hybrid, &queries.ten_identifiers)?;
+    let pasted_text = series(Mode::Hybrid, &queries.pasted)?;
     let chunks = reader.store().counts(collection.id, None)?.chunks;
     Ok(SearchFigures {
         chunks,
-        queries: queries.len(),
+        queries: queries.all.len(),
         resident_mb: resident_bytes().unwrap_or(0) as f64 / 1e6,
         text,
         hybrid,
         vector,
+        ten_identifiers,
+        pasted_text,
     })
 }
 
@@ -112,29 +118,51 @@ fn request(query: &str, mode: Mode) -> SearchRequest {
     }
 }
 
-/// Takes questions from the collection: by turns the first words of a comment and the name of a definition, spread
-/// evenly over all chunks.
-fn queries(store: &dyn Store, collection: CollectionId) -> Result<Vec<String>> {
+/// What is asked.
+struct Queries {
+    /// Half first words of comments, half names of definitions.
+    all: Vec<String>,
+    ten_identifiers: Vec<String>,
+    /// Texts of two thousand words.
+    pasted: Vec<String>,
+}
+
+/// Words of a pasted text.
+const PASTED_WORDS: usize = 2_000;
+
+/// Takes questions from the collection, spread evenly over all chunks.
+fn queries(store: &dyn Store, collection: CollectionId) -> Result<Queries> {
     let (mut sentences, mut names) = (Vec::new(), Vec::new());
     store.canonical_chunks(collection, true, &mut |chunk: ChunkRow| {
         sentences.extend(chunk.text.lines().find_map(sentence));
         names.extend(chunk.symbols.first().map(|symbol| symbol.name.clone()));
     })?;
-    let spread = |all: &[String]| -> Vec<String> {
-        let step = (all.len() / (QUERIES / 2)).max(1);
-        all.iter()
-            .step_by(step)
-            .take(QUERIES / 2)
-            .cloned()
-            .collect()
+    let spread = |all: &[String], count: usize| -> Vec<String> {
+        let step = (all.len() / count).max(1);
+        all.iter().step_by(step).take(count).cloned().collect()
     };
-    let queries: Vec<String> = [spread(&sentences), spread(&names)].concat();
-    if queries.is_empty() {
+    let all = [spread(&sentences, QUERIES / 2), spread(&names, QUERIES / 2)].concat();
+    if all.is_empty() {
         return Err(Error::Internal(
             "the collection has neither comments nor definitions".to_owned(),
         ));
     }
-    Ok(queries)
+    let many_names = spread(&names, QUERIES * 5);
+    let ten = many_names
+        .chunks_exact(10)
+        .map(|names| format!("how do {} work together", names.join(", ")));
+    let words: Vec<&str> = sentences
+        .iter()
+        .flat_map(|sentence| sentence.split(' '))
+        .collect();
+    let pasted = words
+        .chunks_exact(PASTED_WORDS)
+        .map(|words| words.join(" "));
+    Ok(Queries {
+        all,
+        ten_identifiers: ten.collect(),
+        pasted: pasted.take(QUERIES / 4).collect(),
+    })
 }
 
 fn sentence(line: &str) -> Option<String> {

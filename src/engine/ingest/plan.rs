@@ -40,7 +40,12 @@ pub struct Plan {
 /// A root that is missing, a file, or unreadable; a damaged store.
 pub fn plan(config: &Config, request: &IndexRequest) -> Result<Plan> {
     let root = checked_root(&request.root)?;
-    let found = walk::walk(&root, config.file_bytes_max, &config.data_dir)?;
+    let found = walk::walk(
+        &root,
+        &request.within,
+        config.file_bytes_max,
+        &config.data_dir,
+    )?;
     let data_dir = DataDir::new(&config.data_dir);
     let (name, source, known) = match ContentDb::open_read_only(data_dir.path()) {
         Ok(db) => {

@@ -27,6 +27,7 @@ pub(super) struct TextPhase<'a> {
     pub(super) data_dir: &'a DataDir,
     pub(super) root: &'a Path,
     pub(super) source: &'a Source,
+    pub(super) within: &'a [String],
     pub(super) progress: &'a dyn Progress,
     pub(super) stop: &'a AtomicBool,
 }
@@ -34,7 +35,12 @@ pub(super) struct TextPhase<'a> {
 impl TextPhase<'_> {
     /// Brings the store and the text index up to date with the folder.
     pub(super) fn run(&self, db: &mut ContentDb, report: &mut IndexReport) -> Result<()> {
-        let found = walk::walk(self.root, self.config.file_bytes_max, &self.config.data_dir)?;
+        let found = walk::walk(
+            self.root,
+            self.within,
+            self.config.file_bytes_max,
+            &self.config.data_dir,
+        )?;
         report.files = found.len() as u64;
         let is_current = self.source.pipeline == PIPELINE_VERSION;
         let difference = Difference::between(found, db.files(self.source.id)?, is_current);

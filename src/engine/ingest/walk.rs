@@ -4,7 +4,7 @@
 //! link, and leaves out files that hold secrets, are generated, or are known not to be text. What an ignore file
 //! excludes is not mentioned again; what is left out for another reason is reported with it.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use ignore::WalkBuilder;
 
@@ -29,12 +29,22 @@ pub struct FoundFile {
 
 /// Lists the files below `root` in order of their paths.
 ///
-/// A folder below `root` that cannot be read is reported as a skipped file of that path. The program's own `data_dir` is
-/// never walked.
+/// Where `within` names folders, relative to `root`, only these are walked. A folder below `root` that cannot be read is
+/// reported as a skipped file of that path. The program's own `data_dir` is never walked.
 ///
 /// # Errors
-/// When `root` itself cannot be read, or holds more than [`FILES_MAX`] files.
-pub fn walk(root: &Path, file_bytes_max: u64, data_dir: &Path) -> Result<Vec<FoundFile>> {
+/// When `root` itself cannot be read, or holds more than [`FILES_MAX`] files; when a folder of `within` is not below
+/// `root`.
+pub fn walk(
+    root: &Path,
+    within: &[String],
+    file_bytes_max: u64,
+    data_dir: &Path,
+) -> Result<Vec<FoundFile>> {
+    let within = within
+        .iter()
+        .map(|folder| checked_within(root, folder))
+        .collect::<Result<Vec<_>>>()?;
     let data_dir = data_dir
         .canonicalize()
         .unwrap_or_else(|_| data_dir.to_owned());
@@ -46,7 +56,12 @@ pub fn walk(root: &Path, file_bytes_max: u64, data_dir: &Path) -> Result<Vec<Fou
         .add_custom_ignore_filename(".embedderignore")
         .filter_entry(move |entry| {
             let name = entry.file_name().to_str().unwrap_or_default();
-            entry.depth() == 0 || (!is_never_walked(name) && entry.path() != data_dir)
+            let path = entry.path();
+            let is_wanted = within.is_empty()
+                || within
+                    .iter()
+                    .any(|folder| path.starts_with(folder) || folder.starts_with(path));
+            entry.depth() == 0 || (is_wanted && !is_never_walked(name) && path != data_dir)
         })
         .build();
     let mut files = Vec::new();
@@ -70,6 +85,25 @@ pub fn walk(root: &Path, file_bytes_max: u64, data_dir: &Path) -> Result<Vec<Fou
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files.dedup_by(|a, b| a.path == b.path);
     Ok(files)
+}
+
+/// Returns the path of a folder that must lie below `root`.
+fn checked_within(root: &Path, folder: &str) -> Result<PathBuf> {
+    let is_below = Path::new(folder)
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    // Without the parts that say nothing, as the walk names it.
+    let path: PathBuf = root.join(folder).components().collect();
+    if !is_below {
+        return Err(Error::Argument {
+            problem: format!("{folder:?} does not lie below {}", root.display()),
+            remedy: "name a folder below it, relative to it".to_owned(),
+        });
+    }
+    if !path.is_dir() {
+        return Err(Error::PathMissing(path));
+    }
+    Ok(path)
 }
 
 fn examine(root: &Path, entry: &ignore::DirEntry, file_bytes_max: u64) -> FoundFile {
@@ -186,7 +220,7 @@ mod tests {
 
     fn check(files: &[(&str, &str)], expected: &[(&str, Option<&str>)]) {
         let dir = tree(files);
-        let found = walk(dir.path(), 100, Path::new("/nonexistent")).unwrap();
+        let found = walk(dir.path(), &[], 100, Path::new("/nonexistent")).unwrap();
         let found: Vec<_> = found
             .iter()
             .map(|file| (file.path.as_str(), file.skip.as_deref()))
@@ -242,6 +276,27 @@ mod tests {
         );
     }
 
+    #[test]
+    fn only_the_folders_that_are_named_are_walked() {
+        let files = ["a/x.rs", "a/b/y.rs", "ab/z.rs", "c/d/w.rs", "top.rs"];
+        let dir = tree(&files.map(|path| (path, "x")));
+        let within = |folders: &[&str]| {
+            let folders: Vec<String> = folders.iter().map(|&folder| folder.to_owned()).collect();
+            walk(dir.path(), &folders, 100, Path::new("/nonexistent"))
+                .map(|found| found.into_iter().map(|file| file.path).collect::<Vec<_>>())
+        };
+        assert_eq!(within(&["a"]).unwrap(), ["a/b/y.rs", "a/x.rs"]);
+        assert_eq!(within(&["./a/b/", "c"]).unwrap(), ["a/b/y.rs", "c/d/w.rs"]);
+        assert_eq!(within(&[]).unwrap().len(), 5);
+        assert!(matches!(within(&["none"]), Err(Error::PathMissing(_))));
+        for outside in ["../a", "/a", "a/../.."] {
+            assert!(
+                matches!(within(&[outside]), Err(Error::Argument { .. })),
+                "{outside}"
+            );
+        }
+    }
+
     #[cfg(unix)]
     #[test]
     fn symbolic_links_are_never_followed() {
@@ -250,7 +305,7 @@ mod tests {
         std::os::unix::fs::symlink(outside.path(), dir.path().join("folder")).unwrap();
         std::os::unix::fs::symlink(outside.path().join("secret.rs"), dir.path().join("file.rs"))
             .unwrap();
-        let found = walk(dir.path(), 100, Path::new("/nonexistent")).unwrap();
+        let found = walk(dir.path(), &[], 100, Path::new("/nonexistent")).unwrap();
         let found: Vec<_> = found
             .iter()
             .map(|file| (file.path.as_str(), file.skip.as_deref()))

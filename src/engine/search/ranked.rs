@@ -45,7 +45,7 @@ pub(super) fn search(
                 mode: retrievers(served_by),
                 allowed: allowed.as_ref(),
                 limit: request.limit,
-                saturate: true,
+                rules: request.rules,
                 explain: request.explain,
             },
             reader.config.threads,
@@ -118,7 +118,7 @@ fn retrievers(mode: Mode) -> Retrievers {
     match mode {
         Mode::Vector => Retrievers::Vector,
         Mode::Hybrid => Retrievers::Hybrid,
-        Mode::Text | Mode::Literal | Mode::Regex => Retrievers::Text,
+        Mode::Text | Mode::Literal | Mode::Regex | Mode::Direct => Retrievers::Text,
     }
 }
 

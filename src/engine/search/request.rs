@@ -1,12 +1,13 @@
 //! What is asked, and whether it can be.
 
-use serde::Serialize;
+use embedder_index::RuleSet;
+use serde::{Deserialize, Serialize};
 
 use super::filter::FilterSpec;
 use crate::error::{Error, Result};
 
-/// Longest query in characters. The model reads a few hundred tokens; more is a document, not a question.
-pub const QUERY_CHARS_MAX: usize = 8_192;
+/// Longest query in characters: two thousand words with room to spare. More is a document, not a question.
+pub const QUERY_CHARS_MAX: usize = 32_768;
 
 /// Most hits of one search.
 pub const LIMIT_MAX: usize = 1_000;
@@ -15,7 +16,9 @@ pub const LIMIT_MAX: usize = 1_000;
 pub const CONTEXT_MAX: u32 = 20;
 
 /// How to search.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// By word and by meaning.
@@ -28,6 +31,8 @@ pub enum Mode {
     Literal,
     /// For a regular expression.
     Regex,
+    /// By word in the stored text itself, without any index.
+    Direct,
 }
 
 /// A question with everything that shapes its answer.
@@ -49,6 +54,8 @@ pub struct SearchRequest {
     pub context: u32,
     /// Whether each hit says why it is where it is.
     pub explain: bool,
+    /// The ranking rules that take part.
+    pub rules: RuleSet,
 }
 
 impl SearchRequest {
@@ -63,6 +70,7 @@ impl SearchRequest {
             snippet_lines: 8,
             context: 0,
             explain: false,
+            rules: RuleSet::ALL,
         }
     }
 

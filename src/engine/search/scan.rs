@@ -73,7 +73,7 @@ pub(super) fn scan(
     filter: &Filter,
     metadata: &HashMap<FileId, Metadata>,
     limit: usize,
-    out_of_time: &dyn Fn() -> bool,
+    out_of_time: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<ScanHit>> {
     let mut hits = Vec::new();
     let mut file: Vec<ChunkRow> = Vec::new();

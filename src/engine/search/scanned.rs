@@ -10,7 +10,7 @@ use super::{
     Answer, Hit, Meta, Mode, Reason, SearchRequest, Searched, millis_since, neighbours, symbol_of,
 };
 use crate::error::Result;
-use crate::store::{Collection, Store};
+use crate::store::{Collection, FileId, Metadata, Store};
 
 pub(super) fn search(
     store: &dyn Store,
@@ -19,35 +19,24 @@ pub(super) fn search(
     collections: &[Collection],
 ) -> Result<Answer> {
     let started = Instant::now();
-    let pattern = match request.mode {
-        Mode::Regex => Pattern::regex(&request.query)?,
-        Mode::Literal | Mode::Hybrid | Mode::Text | Mode::Vector => {
-            Pattern::literal(&request.query)?
-        }
+    let pattern = if request.mode == Mode::Regex {
+        Pattern::regex(&request.query)?
+    } else {
+        Pattern::literal(&request.query)?
     };
     let names = [request.query.trim().to_lowercase()];
-    let out_of_time = || started.elapsed() > SCAN_TIME_MAX;
+    let mut scan_meta = ScanMeta::default();
     let mut hits = Vec::new();
-    let mut skipped_files = 0;
     for collection in collections {
-        let metadata = if filter.needs_metadata() {
-            store.metadata(collection.id)?
-        } else {
-            Vec::new()
-        };
-        let metadata: HashMap<_, _> = metadata
-            .into_iter()
-            .map(|facts| (facts.file, facts.facts))
-            .collect();
-        skipped_files += store.skipped_files(collection.id)?;
+        scan_meta.skipped_files += store.skipped_files(collection.id)?;
         for found in scan(
             store,
             collection.id,
             &pattern,
             filter,
-            &metadata,
+            &facts_of(store, collection, filter)?,
             request.limit,
-            &out_of_time,
+            &mut || scan_meta.is_over(started),
         )? {
             let chunk = found.chunk;
             let bonus = if found.is_definition { DEFINITION } else { 0.0 };
@@ -74,24 +63,61 @@ pub(super) fn search(
     // Each collection's hits are in order; the sort is stable.
     hits.sort_by(|a, b| b.score.total_cmp(&a.score));
     hits.truncate(request.limit);
-    let reasons = if out_of_time() {
+    let meta = meta(request, &scan_meta, millis_since(started), collections);
+    Ok(Answer { hits, meta })
+}
+
+/// What is to be said of a scan.
+#[derive(Debug, Default)]
+pub(super) struct ScanMeta {
+    pub(super) skipped_files: u64,
+    was_cut_short: bool,
+}
+
+impl ScanMeta {
+    /// Whether a scan that began at `started` has had its time; from then on its answer says so.
+    pub(super) fn is_over(&mut self, started: Instant) -> bool {
+        self.was_cut_short |= started.elapsed() > SCAN_TIME_MAX;
+        self.was_cut_short
+    }
+}
+
+pub(super) fn meta(
+    request: &SearchRequest,
+    scan: &ScanMeta,
+    took_ms: f64,
+    collections: &[Collection],
+) -> Meta {
+    let reasons = if scan.was_cut_short {
         vec![Reason::OutOfTime]
     } else {
         Vec::new()
     };
-    let meta = Meta {
+    Meta {
         served_by: request.mode,
         degraded: !reasons.is_empty(),
         reasons,
-        took_ms: millis_since(started),
+        took_ms,
         embedded_fraction: None,
-        skipped_files,
+        skipped_files: scan.skipped_files,
         model: None,
         model_problem: None,
         changes_behind: 0,
         collections: collections.iter().map(Searched::from).collect(),
-    };
-    Ok(Answer { hits, meta })
+    }
+}
+
+/// The facts of a collection's files, where the filter asks for any.
+pub(super) fn facts_of(
+    store: &dyn Store,
+    collection: &Collection,
+    filter: &Filter,
+) -> Result<HashMap<FileId, Metadata>> {
+    if !filter.needs_metadata() {
+        return Ok(HashMap::new());
+    }
+    let facts = store.metadata(collection.id)?.into_iter();
+    Ok(facts.map(|facts| (facts.file, facts.facts)).collect())
 }
 
 /// A scan of a hundred thousand chunks takes a tenth of a second; a pattern that needs this long is a mistake.

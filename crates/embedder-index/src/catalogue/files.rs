@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{analysis::Analyser, catalogue::Slot, chunk::FileId, path};
+use crate::{analysis::Analyser, catalogue::Slot, chunk::FileId, path, rules::RuleSet};
 
 /// A prefix shorter than this matches by accident.
 const PREFIX_CHARS_MIN: usize = 3;
@@ -111,7 +111,7 @@ impl Files {
                 files.push(index);
             }
         }
-        let prior = path::prior(path);
+        let prior = path::prior(path, &RuleSet::ALL);
         let path = path.into();
         self.by_id.insert(id, index);
         self.files.push(File {

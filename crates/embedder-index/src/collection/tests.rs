@@ -3,7 +3,7 @@ use tantivy::directory::RamDirectory;
 
 use super::*;
 use crate::{
-    LexicalIndex, Mode, ParsedQuery, SymbolKind, VectorSet,
+    LexicalIndex, Mode, ParsedQuery, Rule, RuleSet, SymbolKind, VectorSet,
     corpus::{DIMENSIONS, Sample, effect, found, index, query_vector, search},
 };
 
@@ -374,7 +374,11 @@ fn without_saturation_chunks_of_one_file_keep_their_scores() {
     let query = ParsedQuery::parse("needle");
     let ids = |saturate| {
         let request = Request {
-            saturate,
+            rules: if saturate {
+                RuleSet::ALL
+            } else {
+                RuleSet::ALL.without(Rule::Saturation)
+            },
             mode: Mode::Text,
             ..Request::new(&query)
         };
@@ -387,6 +391,107 @@ fn without_saturation_chunks_of_one_file_keep_their_scores() {
     };
     assert_eq!(ids(false), [1, 2, 3]);
     assert_eq!(ids(true), [1, 3, 2]);
+}
+
+#[test]
+fn a_rule_that_is_left_out_does_nothing_and_is_named_nowhere() {
+    let collection = index(&with_vectors(), 3);
+    let vector = query_vector([1.0, 0.0, 0.0, 0.0]);
+    for text in ["delay of retry_request", "Backoff", "how long is the delay"] {
+        let query = ParsedQuery::parse(text);
+        let named = |rules| -> std::collections::BTreeSet<String> {
+            let request = Request {
+                vector: Some(&vector),
+                rules,
+                explain: true,
+                ..Request::new(&query)
+            };
+            let hits = collection.search(&request).unwrap();
+            let explanations = hits.iter().filter_map(|hit| hit.explanation.as_ref());
+            explanations
+                .flat_map(|explanation| {
+                    let sum: f32 = explanation.rules.iter().map(|rule| rule.effect).sum();
+                    let fused = explanation.fusion.text + explanation.fusion.vector;
+                    assert!((fused + sum - explanation.score).abs() < 1e-4);
+                    explanation.rules.iter().map(|rule| rule.rule.clone())
+                })
+                .collect()
+        };
+        assert!(!named(RuleSet::ALL).is_empty(), "{text}");
+        assert!(named(RuleSet::NONE).is_empty(), "{text}");
+        for rule in Rule::all() {
+            let left = named(RuleSet::ALL.without(rule));
+            assert!(!left.contains(rule.name()), "{text}: {}", rule.name());
+        }
+    }
+}
+
+#[test]
+fn words_that_cover_little_of_the_query_count_less_beside_meaning() {
+    let samples = [
+        Sample::new(1, "a.rs", "delay").vector([0.0, 1.0, 0.0, 0.0]),
+        Sample::new(2, "b.rs", "nothing of it").vector([1.0, 0.0, 0.0, 0.0]),
+        Sample::new(3, "c.rs", "hay").vector([0.0, 0.0, 1.0, 0.0]),
+    ];
+    let collection = index(&samples, 9);
+    let vector = query_vector([1.0, 0.0, 0.0, 0.0]);
+    let text_share = |text: &str, rules| {
+        let query = ParsedQuery::parse(text);
+        let request = Request {
+            vector: Some(&vector),
+            rules,
+            explain: true,
+            ..Request::new(&query)
+        };
+        let hits = collection.search(&request).unwrap();
+        let hit = hits.iter().find(|hit| hit.id == ChunkId(1)).unwrap();
+        hit.explanation.as_ref().unwrap().fusion.text
+    };
+    assert_eq!(text_share("delay", RuleSet::ALL), 1.0);
+    let unknown = "delay between unheard words elsewhere";
+    assert!(text_share(unknown, RuleSet::ALL) < 0.5);
+    assert_eq!(
+        text_share(unknown, RuleSet::ALL.without(Rule::QueryCover)),
+        1.0
+    );
+}
+
+#[test]
+fn fields_are_weighed_by_the_rules_of_the_request() {
+    let samples = [
+        Sample::new(1, "a.rs", "needle hay"),
+        Sample::new(2, "b.rs", "hay hay").defining(SymbolKind::Function, "needle"),
+    ];
+    let collection = index(&samples, 9);
+    let query = ParsedQuery::parse("hay of the needle");
+    let score = |rules: RuleSet| {
+        let request = Request {
+            mode: Mode::Text,
+            rules,
+            explain: true,
+            ..Request::new(&query)
+        };
+        let hits = collection.search(&request).unwrap();
+        let hit = hits.iter().find(|hit| hit.id == ChunkId(2)).unwrap();
+        hit.explanation
+            .as_ref()
+            .unwrap()
+            .bm25
+            .as_ref()
+            .unwrap()
+            .score
+    };
+    let (usual, without) = (
+        score(RuleSet::ALL),
+        score(RuleSet::ALL.without(Rule::FieldSymbols)),
+    );
+    let half = score(RuleSet::ALL.scaled(Rule::FieldSymbols, 0.5));
+    assert!(without < half && half < usual, "{without} {half} {usual}");
+    assert_eq!(
+        score(RuleSet::ALL),
+        usual,
+        "what is remembered is unchanged"
+    );
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::{
         bm25::{occurrence_weight, saturate},
         term_scores::Remembered,
     },
+    rules::RuleSet,
 };
 
 /// The lexical index at one commit, seen from one state of the catalogue.
@@ -74,15 +75,28 @@ impl Postings {
         }
     }
 
-    /// The scores of a term. Terms asked for again are answered from memory.
-    pub(crate) fn term(&self, term: &str, catalogue: &Catalogue) -> Result<Arc<TermScores>, Error> {
-        if let Some(remembered) = self.remembered.get(term) {
+    /// The scores of a term, its fields weighed by `rules`. Terms asked for again are answered from memory, where the
+    /// fields have their usual weights.
+    pub(crate) fn term(
+        &self,
+        term: &str,
+        catalogue: &Catalogue,
+        rules: &RuleSet,
+    ) -> Result<Arc<TermScores>, Error> {
+        // What a field weighs here beside what its occurrences were weighed by.
+        let influences = FIELDS.map(|field| match field.rule() {
+            Some(rule) if !rules.has(rule) => 0.0,
+            Some(rule) => rules.factor(rule) / field.weight(),
+            None => 1.0,
+        });
+        let is_usual = influences == [1.0; FIELDS.len()];
+        if is_usual && let Some(remembered) = self.remembered.get(term) {
             return Ok(remembered);
         }
         let mut accumulator = self.take_accumulator();
         let mut matches = Vec::new();
         for segment in &self.segments {
-            segment.collect(term, &mut accumulator, &mut matches)?;
+            segment.collect(term, &influences, &mut accumulator, &mut matches)?;
         }
         self.accumulators
             .lock()
@@ -94,7 +108,9 @@ impl Postings {
             files: catalogue.files().len(),
         };
         let scores = Arc::new(TermScores::new(matches, files, totals));
-        self.remembered.insert(term, &scores);
+        if is_usual {
+            self.remembered.insert(term, &scores);
+        }
         Ok(scores)
     }
 
@@ -112,6 +128,7 @@ impl SegmentView {
     fn collect(
         &self,
         term: &str,
+        influences: &[f32; FIELDS.len()],
         accumulator: &mut Accumulator,
         matches: &mut Vec<(Slot, f32)>,
     ) -> Result<(), Error> {
@@ -121,6 +138,10 @@ impl SegmentView {
         }
         touched.clear();
         for field in FIELDS {
+            let influence = influences[field.index()];
+            if influence == 0.0 {
+                continue;
+            }
             let weights = &self.weights[field.index()];
             self.data.visit(field, term, |documents, frequencies| {
                 for (&document, &frequency) in documents.iter().zip(frequencies) {
@@ -128,7 +149,7 @@ impl SegmentView {
                     if *sum == 0.0 {
                         touched.push(document);
                     }
-                    *sum += weights[document as usize] * frequency as f32;
+                    *sum += influence * weights[document as usize] * frequency as f32;
                 }
             })?;
         }

@@ -4,6 +4,8 @@ use tantivy::schema::{
     self, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions,
 };
 
+use crate::rules::{Rule, RuleSet};
+
 /// A searched field of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Field {
@@ -33,14 +35,20 @@ impl Field {
         self as usize
     }
 
-    /// What an occurrence weighs beside one in the body (measured; the weights sit on a plateau).
-    pub(crate) fn weight(self) -> f32 {
+    /// The rule that weighs the field; none of the body, which the others are measured by.
+    pub(crate) fn rule(self) -> Option<Rule> {
         match self {
-            Self::Body => 1.0,
-            Self::Symbols | Self::Stem => 4.0,
-            Self::Scope => 0.5,
-            Self::Folders => 2.0,
+            Self::Body => None,
+            Self::Symbols => Some(Rule::FieldSymbols),
+            Self::Scope => Some(Rule::FieldScope),
+            Self::Stem => Some(Rule::FieldStem),
+            Self::Folders => Some(Rule::FieldFolders),
         }
+    }
+
+    /// What an occurrence weighs beside one in the body.
+    pub(crate) fn weight(self) -> f32 {
+        self.rule().map_or(1.0, |rule| RuleSet::ALL.factor(rule))
     }
 
     /// How far the field's length counts, BM25's b. Short fields vary in length for reasons other than content.

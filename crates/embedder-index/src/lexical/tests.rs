@@ -28,7 +28,7 @@ fn scores(reader: &LexicalReader, records: &[ChunkRecord], term: &str) -> BTreeM
         catalogue.put(record);
     });
     let scores = Postings::new(reader, &catalogue)
-        .term(term, &catalogue)
+        .term(term, &catalogue, &crate::RuleSet::ALL)
         .unwrap();
     scores
         .matches

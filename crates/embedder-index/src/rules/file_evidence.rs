@@ -1,12 +1,18 @@
 //! Many good chunks in one file speak for the file, and so for its best chunk.
 //!
-//! `E(f)` is the sum of the scores of the file's chunks among the best, over the square root of how many chunks it has,
-//! so that a long file does not win by its length.
+//! `E(f)` is the sum over the file's chunks among the best of what each scores above most of what the last of them
+//! scores, over the square root of how many chunks the file has, so that a long file does not win by its length.
 
 use std::collections::HashMap;
 
 use super::{Boost, Boosts, Context};
 use crate::catalogue::{FileIndex, Slot};
+
+/// The share of the last score that every chunk among the best has, and that says nothing for its file.
+const COMMON_SHARE: f32 = 0.7;
+
+/// Words alone know less of a chunk than words and meaning, so without meaning the file counts for more.
+const WITHOUT_MEANING: f32 = 1.6;
 
 struct Evidence {
     best_chunk: Slot,
@@ -23,9 +29,14 @@ pub(super) fn boosts(context: &Context<'_>) -> Boosts {
         .iter()
         .map(|(&file, found)| strength(file, found))
         .fold(0.0, f32::max);
+    let influence = if context.by_meaning {
+        1.0
+    } else {
+        WITHOUT_MEANING
+    };
     let boosts = evidence.iter().map(|(&file, found)| Boost {
         slot: found.best_chunk,
-        value: strength(file, found) / strongest,
+        value: strength(file, found) / strongest * influence,
     });
     Boosts::Chunks(boosts.collect())
 }
@@ -45,6 +56,7 @@ pub(super) fn detail(context: &Context<'_>, slot: Slot) -> String {
 /// the same order.
 fn collect(context: &Context<'_>) -> HashMap<FileIndex, Evidence> {
     let mut evidence: HashMap<FileIndex, Evidence> = HashMap::new();
+    let floor = COMMON_SHARE * context.best.last().map_or(0.0, |&(_, score)| score);
     for &(slot, score) in context.best {
         let file = context.catalogue.file_of()[slot.index()];
         if file == FileIndex::NONE {
@@ -56,7 +68,7 @@ fn collect(context: &Context<'_>) -> HashMap<FileIndex, Evidence> {
             sum: 0.0,
         });
         of_file.chunks += 1;
-        of_file.sum += score;
+        of_file.sum += score - floor;
     }
     evidence
 }

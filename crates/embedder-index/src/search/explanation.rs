@@ -8,7 +8,7 @@ use crate::{
         VectorExplanation,
     },
     path::Prior,
-    rules::{GUARANTEE_NAME, SATURATION_NAME},
+    rules::Rule,
     vectors::NOT_ALLOWED,
 };
 
@@ -30,14 +30,14 @@ pub(super) fn explain(search: &Search<'_>, placed: &Placed, best: &[(Slot, f32)]
     rules.extend(priors(search, placed.slot, boosted));
     if placed.saturated != placed.unsaturated {
         rules.push(RuleEffect {
-            rule: SATURATION_NAME.to_owned(),
+            rule: Rule::Saturation.name().to_owned(),
             effect: placed.saturated - placed.unsaturated,
             detail: format!("{} better chunks of this file", placed.nth_of_file),
         });
     }
     if let Some(identifier) = &placed.guaranteed_for {
         rules.push(RuleEffect {
-            rule: GUARANTEE_NAME.to_owned(),
+            rule: Rule::DefinitionGuarantee.name().to_owned(),
             effect: placed.score - placed.saturated,
             detail: format!("moved up because it defines {identifier}"),
         });
@@ -103,7 +103,7 @@ fn boosts(search: &Search<'_>, slot: Slot, best: &[(Slot, f32)], fused: f32) -> 
         let effect = applied.scale * applied.boosts.of(slot, score > 0.0, search.catalogue)?;
         score += effect;
         Some(RuleEffect {
-            rule: applied.rule.name.to_owned(),
+            rule: applied.rule.rule.name().to_owned(),
             effect,
             detail: (applied.rule.detail)(&context, slot),
         })
@@ -117,18 +117,21 @@ fn priors(search: &Search<'_>, slot: Slot, boosted: f32) -> Vec<RuleEffect> {
         return Vec::new();
     };
     let path = search.catalogue.files().path(chunk.file);
-    let bound = search.catalogue.priors()[slot.index()];
+    let bound = search.priors[slot.index()];
     let mut factor = 1.0;
     let effects = Prior::ALL
         .into_iter()
-        .filter(|prior| prior.applies_to(path))
+        .filter(|prior| search.request.rules.has(prior.rule()) && prior.applies_to(path))
         .map(|prior| {
-            let before = factor;
-            factor = (factor * prior.factor()).max(bound);
+            let (rule, before) = (prior.rule(), factor);
+            factor = (factor * search.request.rules.factor(rule)).max(bound);
             RuleEffect {
-                rule: prior.name().to_owned(),
+                rule: rule.name().to_owned(),
                 effect: boosted * (factor - before),
-                detail: format!("{path} counts {:.2} of its score", prior.factor()),
+                detail: format!(
+                    "{path} counts {:.2} of its score",
+                    search.request.rules.factor(rule)
+                ),
             }
         });
     effects.collect()

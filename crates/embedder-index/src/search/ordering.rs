@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     catalogue::{Catalogue, Slot},
-    rules::{Context, GUARANTEED_WITHIN, SATURATION, defining_chunks},
+    rules::{Context, GUARANTEED_WITHIN, defining_chunks},
     top,
 };
 
@@ -24,11 +24,11 @@ pub(super) struct Placed {
     pub(super) guaranteed_for: Option<String>,
 }
 
-/// Orders candidates, which come best first, with each further chunk of a file counting half of the one before.
+/// Orders candidates, which come best first, with each further chunk of a file counting `saturation` of what the one before does.
 pub(super) fn saturated(
     candidates: &[(Slot, f32)],
     catalogue: &Catalogue,
-    saturate: bool,
+    saturation: f32,
     limit: usize,
 ) -> Vec<Placed> {
     let mut seen = HashMap::new();
@@ -36,11 +36,7 @@ pub(super) fn saturated(
         let nth = seen
             .entry(catalogue.file_of()[slot.index()])
             .or_insert(0u32);
-        let score = if saturate {
-            unsaturated * SATURATION.powi(nth.cast_signed())
-        } else {
-            unsaturated
-        };
+        let score = unsaturated * saturation.powi(nth.cast_signed());
         let placed = Placed {
             slot,
             unsaturated,
