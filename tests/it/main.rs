@@ -6,6 +6,7 @@
 )]
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
+mod answers;
 mod bad_input;
 mod ingest;
 mod models;
