@@ -73,9 +73,12 @@ struct TuneArgs {
     /// The folder with the questions. Run `eval code` on it before, which indexes.
     #[arg(long, default_value = "eval/code", value_name = "DIR")]
     dataset: PathBuf,
+    /// The folder of the corpora, as for `eval code`.
+    #[arg(long, value_name = "DIR")]
+    corpora: Option<PathBuf>,
     /// Random settings to try.
-    #[arg(long, default_value_t = 100, value_name = "N")]
-    settings: usize,
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    settings: u16,
     /// Print JSON, one object a line.
     #[arg(long)]
     json: bool,
@@ -110,13 +113,20 @@ fn rules(json: bool) -> Result<()> {
 }
 
 fn tune(context: &Context, args: &TuneArgs) -> Result<()> {
-    let config = of_dataset(context, &args.dataset)?;
+    let corpora = corpora_of(&args.dataset, args.corpora.as_ref());
+    let config = of_dataset(context, &args.dataset, &corpora)?;
     let each = |setting| {
         if setting % 10 == 0 {
             output::note(&format!("{setting} of {} settings", args.settings));
         }
     };
-    for tuning in tuning::tune(&config, &args.dataset, args.settings, &context.stop, &each)? {
+    for tuning in tuning::tune(
+        &config,
+        &args.dataset,
+        usize::from(args.settings),
+        &context.stop,
+        &each,
+    )? {
         if args.json {
             output::json(&tuning)?;
         } else {
@@ -135,34 +145,37 @@ fn tune(context: &Context, args: &TuneArgs) -> Result<()> {
     Ok(())
 }
 
-/// The settings for a dataset: the model of the user, and a place for the index beside the user's own.
-fn of_dataset(context: &Context, dataset: &Path) -> Result<Config> {
+fn corpora_of(dataset: &Path, named: Option<&PathBuf>) -> PathBuf {
     let name = dataset.file_name().unwrap_or_default();
+    named.map_or_else(|| PathBuf::from("target/eval").join(name), Clone::clone)
+}
+
+/// The settings for a dataset: the model of the user, and a place for the index beside the user's own. Each folder of
+/// corpora has a place of its own, so that two of them never become one collection.
+fn of_dataset(context: &Context, dataset: &Path, corpora: &Path) -> Result<Config> {
+    let absolute = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let key = format!(
+        "{}\n{}",
+        absolute(dataset).display(),
+        absolute(corpora).display()
+    );
+    let place = &blake3::hash(key.as_bytes()).to_hex()[..16];
     let mut config = context.config.clone();
     config.model = Embedder::folder(&config)?.display().to_string();
-    config.data_dir = context.config.data_dir.join("eval").join(name);
+    config.data_dir = context.config.data_dir.join("eval").join(place);
     Ok(config)
 }
 
 fn code(context: &Context, args: &CodeArgs) -> Result<()> {
-    let name = args.dataset.file_name().unwrap_or_default();
-    let corpora = args
-        .corpora
-        .clone()
-        .unwrap_or_else(|| PathBuf::from("target/eval").join(name));
-    let without: Vec<String> = if args.without.iter().any(|name| name == "all") {
-        Rule::all().map(|rule| rule.name().to_owned()).collect()
-    } else {
-        args.without.clone()
-    };
+    let corpora = corpora_of(&args.dataset, args.corpora.as_ref());
     let options = Options {
         dataset: &args.dataset,
         corpora: &corpora,
         only: &args.corpus,
-        rules: search::rules_without(&without)?,
+        rules: search::rules_without(&args.without)?,
     };
     let before = args.against.as_deref().map(Run::load).transpose()?;
-    let config = of_dataset(context, &args.dataset)?;
+    let config = of_dataset(context, &args.dataset, &corpora)?;
     let progress = IndexProgress::quiet();
     let run = eval::run(&config, &options, &progress, &context.stop, &|corpus| {
         output::note(&format!("{corpus} …"));
@@ -180,10 +193,11 @@ fn code(context: &Context, args: &CodeArgs) -> Result<()> {
     if let Some(before) = &before {
         print_comparison(before, &run, args.json)?;
     }
-    print_worst(&run, args.worst)?;
+    print_worst(&run, args.worst, args.json)?;
     let mean = interval(&by_corpus(&run, Mode::Hybrid, |figures| figures.chunk)).mean;
     match args.floor {
-        Some(floor) if mean < floor => Err(Error::BelowFloor { mean, floor }),
+        // A floor that is no number is not reached either.
+        Some(floor) if floor.is_nan() || mean < floor => Err(Error::BelowFloor { mean, floor }),
         _ => Ok(()),
     }
 }
@@ -204,8 +218,12 @@ fn of_category(run: &Run, mode: Mode, category: Category) -> Vec<f64> {
         .collect()
 }
 
+/// The mean, 0 of nothing.
 fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len().max(1) as f64
+    if values.is_empty() {
+        return 0.0;
+    }
+    values.iter().sum::<f64>() / values.len() as f64
 }
 
 fn latency(run: &[&CorpusRun], mode: Mode) -> Option<Latency> {
@@ -434,7 +452,7 @@ fn print_comparison(before: &Run, now: &Run, json: bool) -> Result<()> {
     Ok(())
 }
 
-fn print_worst(run: &Run, count: usize) -> Result<()> {
+fn print_worst(run: &Run, count: usize, json: bool) -> Result<()> {
     let mut questions: Vec<_> = run
         .corpora
         .iter()
@@ -450,6 +468,13 @@ fn print_worst(run: &Run, count: usize) -> Result<()> {
         .collect();
     questions.sort_by(|a, b| a.2.chunk.total_cmp(&b.2.chunk));
     for (corpus, question, figures) in questions.into_iter().take(count) {
+        if json {
+            output::json(&json!({
+                "worst": question.query, "corpus": corpus.corpus,
+                "ndcg10_chunk": rounded(figures.chunk), "hits": figures.hits,
+            }))?;
+            continue;
+        }
         output::line(&format!(
             "{:.2} {} {:?}\n     {}",
             figures.chunk,

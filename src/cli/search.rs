@@ -22,6 +22,10 @@ pub(super) struct Args {
     /// How to search.
     #[arg(long, value_enum, default_value_t = Mode::Hybrid)]
     mode: Mode,
+    /// Leave a ranking rule out, for example `prior_test` to search tests as well as code; repeatable. `embedder eval
+    /// rules` lists them; `all` is every one.
+    #[arg(long, value_name = "RULE")]
+    without: Vec<String>,
     /// Say of each hit why it is where it is.
     #[arg(long)]
     explain: bool,
@@ -48,21 +52,12 @@ pub(super) struct Shape {
     /// Chunks shown above and below each hit.
     #[arg(long, default_value_t = 0, value_name = "N")]
     context: u32,
-    /// Leave a ranking rule out, for example `prior_test` to search tests as well as code; repeatable. `embedder eval
-    /// rules` lists them.
-    #[arg(long, value_name = "RULE")]
-    without: Vec<String>,
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
 }
 
 impl Shape {
-    /// The rules that take part.
-    fn rules(&self) -> Result<RuleSet> {
-        rules_without(&self.without)
-    }
-
     /// Turns the flags into a request for `query`.
     pub(super) fn request(
         &self,
@@ -91,7 +86,7 @@ impl Shape {
             snippet_lines: self.snippet_lines,
             context: self.context,
             explain: false,
-            rules: self.rules()?,
+            rules: RuleSet::ALL,
         })
     }
 }
@@ -101,6 +96,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
         .shape
         .request(args.query.join(" "), args.mode, args.collection)?;
     request.explain = args.explain;
+    request.rules = rules_without(&args.without)?;
     let mut reader = Reader::open(&context.config)?;
     let answer = reader.search(&request)?;
     if args.shape.json {
@@ -110,18 +106,22 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
     }
 }
 
-/// The rules that are left without some, by name.
+/// The rules that are left without some, by name; `all` is every one.
 pub(super) fn rules_without(names: &[String]) -> Result<RuleSet> {
-    let rules = names.iter().map(|name| {
-        Rule::by_name(name).ok_or_else(|| Error::Argument {
-            problem: format!("there is no ranking rule {name:?}"),
-            remedy: "`embedder eval rules` lists them".to_owned(),
-        })
-    });
-    Ok(rules
-        .collect::<Result<Vec<Rule>>>()?
-        .into_iter()
-        .fold(RuleSet::ALL, RuleSet::without))
+    let mut left = RuleSet::ALL;
+    for name in names {
+        left = match Rule::by_name(name) {
+            Some(rule) => left.without(rule),
+            None if name == "all" => Rule::all().fold(left, RuleSet::without),
+            None => {
+                return Err(Error::Argument {
+                    problem: format!("there is no ranking rule {name:?}"),
+                    remedy: "`embedder eval rules` lists them".to_owned(),
+                });
+            }
+        };
+    }
+    Ok(left)
 }
 
 /// Prints an answer for people: hits on standard output, what limits them on standard error.

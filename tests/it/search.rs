@@ -302,3 +302,115 @@ fn facts_of_one_source_do_not_speak_for_a_file_of_another() {
         );
     }
 }
+
+#[test]
+fn a_definition_is_among_the_first_ten_also_when_several_collections_are_asked() {
+    let app = App::text_only();
+    let callers: Vec<(String, String)> = (0..12)
+        .map(|number| {
+            let path = format!("retry_request_{number}.py");
+            (
+                path,
+                format!("# why is it slow {number}\nretry_request()\n"),
+            )
+        })
+        .collect();
+    let callers: Vec<(&str, &str)> = callers
+        .iter()
+        .map(|(path, text)| (path.as_str(), text.as_str()))
+        .collect();
+    for (name, files) in [
+        ("callers", &callers[..]),
+        (
+            "tested",
+            &[("tests/t.py", "def retry_request():\n    pass\n")][..],
+        ),
+    ] {
+        let root = app.dir.path().join(name);
+        write_tree(&root, files);
+        app.ok(&["index", root.to_str().unwrap()]);
+    }
+    let found = |extra: &[&str]| {
+        let args = [
+            &["search", "why is retry_request slow", "--mode", "text"],
+            extra,
+        ]
+        .concat();
+        places(&app.json(&args)).contains(&"tests/t.py:1".to_owned())
+    };
+    assert!(found(&[]));
+    assert!(!found(&[
+        "--without",
+        "definition_guarantee",
+        "--without",
+        "definition"
+    ]));
+}
+
+#[test]
+fn direct_search_needs_no_index_and_shows_one_of_many_copies() {
+    let app = App::text_only();
+    let root = app.dir.path().join("copies");
+    let client = "class HttpClient:\n    def retry(self):\n        return self.send(attempts=3)\n";
+    write_tree(
+        &root,
+        &[
+            ("a/client.py", client),
+            ("b/client.py", client),
+            ("c/client.py", client),
+            (
+                "src/lib.rs",
+                "/// Retries what failed.\npub fn retries() -> u32 { 3 }\n",
+            ),
+            (
+                "tests/test_retry.py",
+                "def test_retry():\n    assert retry(3)\n",
+            ),
+        ],
+    );
+    app.ok(&["index", root.to_str().unwrap()]);
+    std::fs::remove_dir_all(app.data_dir().join("index")).unwrap();
+    let answer = app.json(&[
+        "search",
+        "how are failed requests retried",
+        "--mode",
+        "direct",
+    ]);
+    assert_eq!(answer["meta"]["served_by"], "direct");
+    let found = places(&answer);
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found[..2].contains(&"src/lib.rs:1".to_owned()), "{found:?}");
+    assert_eq!(found[2], "tests/test_retry.py:1", "tests come last");
+    let in_c = places(&app.json(&["search", "HttpClient", "--mode", "direct", "--path", "c/**"]));
+    assert_eq!(in_c, ["c/client.py:1"]);
+    app.fails(
+        &["search", "x", "--mode", "direct", "--explain"],
+        64,
+        &["no scores"],
+    );
+    app.fails(
+        &["search", "x", "--mode", "regex", "--without", "saturation"],
+        64,
+        &["no ranking"],
+    );
+    app.fails(
+        &["search", "x", "--without", "bogus"],
+        64,
+        &["bogus", "eval rules"],
+    );
+}
+
+#[test]
+fn a_rule_can_be_left_out() {
+    let app = App::text_only();
+    indexed(&app);
+    let first = |extra: &[&str]| {
+        let args = [&["search", "serve_forever test"], extra].concat();
+        places(&app.json(&args))[0].clone()
+    };
+    assert_eq!(first(&[]), "src/server.py:1");
+    assert_eq!(
+        first(&["--without", "prior_test"]),
+        "tests/test_server.py:1"
+    );
+}

@@ -20,7 +20,7 @@ use crate::{
     lexical::{Postings, TermScores},
     path::{self, Prior},
     query::{ParsedQuery, Shape},
-    rules::{BOOSTS, BoostRule, Boosts, Context, FILE_EVIDENCE, Rule, RuleSet},
+    rules::{BOOSTS, BoostRule, Boosts, Context, FILE_EVIDENCE, Rule, RuleSet, defining_chunks},
     top,
     vectors::{NOT_ALLOWED, QueryVector, Vectors},
 };
@@ -83,6 +83,8 @@ pub struct Hit {
     pub id: ChunkId,
     /// Its score; only the order within one search means something.
     pub score: f32,
+    /// Which of the query's identifiers it defines, by their places in [`ParsedQuery::identifiers`].
+    pub defines: Vec<usize>,
     /// Where the score comes from, if it was asked for.
     pub explanation: Option<Explanation>,
 }
@@ -172,9 +174,14 @@ pub(crate) fn search(
     if request.rules.has(Rule::DefinitionGuarantee) {
         guarantee_definitions(&search.context(&best), &mut placed, request.limit);
     }
+    let definitions: Vec<Vec<Slot>> = query
+        .identifiers
+        .iter()
+        .map(|identifier| defining_chunks(&search.context(&best), identifier))
+        .collect();
     Ok(placed
         .into_iter()
-        .filter_map(|placed| search.hit(placed, &best))
+        .filter_map(|placed| search.hit(placed, &best, &definitions))
         .collect())
 }
 
@@ -367,12 +374,17 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn hit(&self, placed: Placed, best: &[(Slot, f32)]) -> Option<Hit> {
+    fn hit(&self, placed: Placed, best: &[(Slot, f32)], definitions: &[Vec<Slot>]) -> Option<Hit> {
         let chunk = self.catalogue.chunk(placed.slot)?;
+        let defines = definitions
+            .iter()
+            .enumerate()
+            .filter(|(_, slots)| slots.binary_search(&placed.slot).is_ok());
         let explanation = self.request.explain.then(|| explain(self, &placed, best));
         Some(Hit {
             id: chunk.id,
             score: placed.score,
+            defines: defines.map(|(identifier, _)| identifier).collect(),
             explanation,
         })
     }

@@ -42,9 +42,10 @@ pub struct SearchFigures {
     /// Latency of vector search, the query's own embedding included.
     pub vector: Latency,
     /// Latency of hybrid search for ten identifiers in a sentence.
-    pub ten_identifiers: Latency,
-    /// Latency of hybrid search for a pasted text of two thousand words.
-    pub pasted_text: Latency,
+    /// None where the collection has too few names.
+    pub ten_identifiers: Option<Latency>,
+    /// Latency of hybrid search for a pasted text of two thousand words. None where its comments have fewer.
+    pub pasted_text: Option<Latency>,
 }
 
 /// Opens a prepared data directory. To be run in a process of its own.
@@ -96,8 +97,14 @@ pub fn measure(config: &Config) -> Result<SearchFigures> {
     let text = series(Mode::Text, &queries.all)?;
     let hybrid = series(Mode::Hybrid, &queries.all)?;
     let vector = series(Mode::Vector, &queries.all)?;
-    let ten_identifiers = series(Mode::Hybrid, &queries.ten_identifiers)?;
-    let pasted_text = series(Mode::Hybrid, &queries.pasted)?;
+    let mut if_any = |queries: &[String]| -> Result<Option<Latency>> {
+        if queries.is_empty() {
+            return Ok(None);
+        }
+        series(Mode::Hybrid, queries).map(Some)
+    };
+    let ten_identifiers = if_any(&queries.ten_identifiers)?;
+    let pasted_text = if_any(&queries.pasted)?;
     let chunks = reader.store().counts(collection.id, None)?.chunks;
     Ok(SearchFigures {
         chunks,

@@ -38,7 +38,7 @@ pub struct Tuning {
     pub random_mean: f64,
     /// The standard deviation over the random settings.
     pub random_deviation: f64,
-    /// The best setting of all, which is fitted to the questions.
+    /// The best setting of all, the table's own included, which is fitted to the questions.
     pub best: f64,
 }
 
@@ -149,14 +149,14 @@ mod tests {
 
     #[test]
     fn each_corpus_is_answered_with_what_is_best_on_the_others() {
-        // The second setting is best on corpora 1 and 2 together, the first on each with corpus 0.
-        let means = vec![vec![0.9, 0.5, 0.5], vec![0.1, 0.7, 0.8]];
-        let tuning = summed_up(Mode::Text, &means);
-        assert!(
-            (tuning.left_out - (0.1 + 0.5 + 0.5) / 3.0).abs() < 1e-9,
-            "{tuning:?}"
-        );
-        assert!((tuning.table - 1.9 / 3.0).abs() < 1e-9);
-        assert_eq!(tuning.random_deviation, 0.0);
+        // Of the two that were drawn, the second is best on corpora 1 and 2 together, the first on each with corpus 0.
+        let table = vec![1.0, 1.0, 1.0];
+        let drawn = [vec![0.9, 0.5, 0.5], vec![0.1, 0.7, 0.8]];
+        let tuning = summed_up(Mode::Text, &[vec![table], drawn.to_vec()].concat());
+        let expected = (0.1 + 0.5 + 0.5) / 3.0;
+        assert!((tuning.left_out - expected).abs() < 1e-9, "{tuning:?}");
+        assert_eq!((tuning.table, tuning.best), (1.0, 1.0));
+        assert!((tuning.random_mean - (1.9 + 1.6) / 6.0).abs() < 1e-9);
+        assert!((tuning.random_deviation - 0.05).abs() < 1e-9, "{tuning:?}");
     }
 }

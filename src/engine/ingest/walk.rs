@@ -49,6 +49,7 @@ pub fn walk(
         .canonicalize()
         .unwrap_or_else(|_| data_dir.to_owned());
     std::fs::read_dir(root).map_err(|error| Error::io("read", root, error))?;
+    let wanted = within.clone();
     let walk = WalkBuilder::new(root)
         .hidden(false)
         .require_git(false)
@@ -57,8 +58,8 @@ pub fn walk(
         .filter_entry(move |entry| {
             let name = entry.file_name().to_str().unwrap_or_default();
             let path = entry.path();
-            let is_wanted = within.is_empty()
-                || within
+            let is_wanted = wanted.is_empty()
+                || wanted
                     .iter()
                     .any(|folder| path.starts_with(folder) || folder.starts_with(path));
             entry.depth() == 0 || (is_wanted && !is_never_walked(name) && path != data_dir)
@@ -84,26 +85,62 @@ pub fn walk(
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files.dedup_by(|a, b| a.path == b.path);
+    check_found(root, &within, &files)?;
     Ok(files)
 }
 
-/// Returns the path of a folder that must lie below `root`.
+/// Returns the path of a folder that must lie below `root`, without a link on the way: links are never followed.
 fn checked_within(root: &Path, folder: &str) -> Result<PathBuf> {
-    let is_below = Path::new(folder)
-        .components()
-        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    // Without the parts that say nothing, as the walk names it.
-    let path: PathBuf = root.join(folder).components().collect();
-    if !is_below {
-        return Err(Error::Argument {
-            problem: format!("{folder:?} does not lie below {}", root.display()),
-            remedy: "name a folder below it, relative to it".to_owned(),
-        });
+    let refused = |problem: String| Error::Argument {
+        problem,
+        remedy: "--within takes a folder below the indexed one, relative to it".to_owned(),
+    };
+    let mut path = root.to_owned();
+    for part in Path::new(folder).components() {
+        match part {
+            Component::CurDir => continue,
+            Component::Normal(name) => path.push(name),
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
+                return Err(refused(format!(
+                    "{folder:?} is not relative to {}, or leads out of it",
+                    root.display()
+                )));
+            }
+        }
+        let metadata = std::fs::symlink_metadata(&path).map_err(|error| {
+            if error.kind() == std::io::ErrorKind::NotFound {
+                Error::PathMissing(path.clone())
+            } else {
+                Error::io("read", &path, error)
+            }
+        })?;
+        if metadata.is_symlink() {
+            return Err(refused(format!("{} is a symbolic link", path.display())));
+        }
+        if !metadata.is_dir() {
+            return Err(Error::NotAFolder(path));
+        }
     }
-    if !path.is_dir() {
-        return Err(Error::PathMissing(path));
+    if folder.is_empty() {
+        return Err(refused("the folder's name is empty".to_owned()));
     }
     Ok(path)
+}
+
+/// Refuses folders without a file: they are excluded by an ignore file, or mistaken, and would empty the collection.
+fn check_found(root: &Path, within: &[PathBuf], files: &[FoundFile]) -> Result<()> {
+    let holds_file = |folder: &PathBuf| {
+        files
+            .iter()
+            .any(|file| root.join(&file.path).starts_with(folder))
+    };
+    match within.iter().find(|folder| !holds_file(folder)) {
+        None => Ok(()),
+        Some(folder) => Err(Error::Argument {
+            problem: format!("{} has no file to index", folder.display()),
+            remedy: "it is empty, or an ignore file excludes it".to_owned(),
+        }),
+    }
 }
 
 fn examine(root: &Path, entry: &ignore::DirEntry, file_bytes_max: u64) -> FoundFile {
@@ -289,7 +326,9 @@ mod tests {
         assert_eq!(within(&["./a/b/", "c"]).unwrap(), ["a/b/y.rs", "c/d/w.rs"]);
         assert_eq!(within(&[]).unwrap().len(), 5);
         assert!(matches!(within(&["none"]), Err(Error::PathMissing(_))));
-        for outside in ["../a", "/a", "a/../.."] {
+        assert!(matches!(within(&["top.rs"]), Err(Error::NotAFolder(_))));
+        fs::create_dir(dir.path().join("empty")).unwrap();
+        for outside in ["../a", "/a", "a/../..", "", "empty"] {
             assert!(
                 matches!(within(&[outside]), Err(Error::Argument { .. })),
                 "{outside}"
@@ -305,6 +344,13 @@ mod tests {
         std::os::unix::fs::symlink(outside.path(), dir.path().join("folder")).unwrap();
         std::os::unix::fs::symlink(outside.path().join("secret.rs"), dir.path().join("file.rs"))
             .unwrap();
+        let through_a_link = walk(
+            dir.path(),
+            &["folder".to_owned()],
+            100,
+            Path::new("/nonexistent"),
+        );
+        assert!(matches!(through_a_link, Err(Error::Argument { .. })));
         let found = walk(dir.path(), &[], 100, Path::new("/nonexistent")).unwrap();
         let found: Vec<_> = found
             .iter()

@@ -3,7 +3,7 @@
 //! It is what is left when everything derived is gone. Chunks that hold a word of the query are found by one scan, and
 //! scored by how rare the words they hold are, with those of their path and of the names they define counted again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use embedder_index::analysis::{identifiers, is_stop_word, parts};
@@ -26,41 +26,55 @@ const ENDING_CHARS: usize = 3;
 /// A word is not cut to less than this.
 const STEM_CHARS_MIN: usize = 4;
 
+/// Letters of a word that are looked for; longer words are data.
+const STEM_CHARS_MAX: usize = 64;
+
 /// The words that a text holds, a bit each.
 type Held = u64;
+
+/// Shorter texts (a closing brace) repeat by chance.
+const COPY_BYTES_MIN: usize = 40;
 
 /// The words of a query as patterns.
 struct Words {
     set: RegexSet,
+    /// What a snippet should show.
     shown: Vec<String>,
+    /// The names that may have been asked for.
+    names: Vec<String>,
 }
 
 impl Words {
     fn new(query: &str) -> Result<Words> {
-        let mut all: Vec<String> = Vec::new();
-        for word in identifiers(query).flat_map(parts).map(str::to_lowercase) {
-            if all.len() < WORDS_MAX && !all.contains(&word) {
-                all.push(word);
+        // The parts of a compound are parts of a name, so none of them is a stop word.
+        let mut all: Vec<(&str, bool)> = Vec::new();
+        for identifier in identifiers(query) {
+            let is_compound = parts(identifier).nth(1).is_some();
+            for part in parts(identifier) {
+                let is_known = all
+                    .iter()
+                    .any(|(known, _)| known.eq_ignore_ascii_case(part));
+                if all.len() < WORDS_MAX && !is_known {
+                    let is_stop =
+                        is_stop_word(&part.to_lowercase()) || part.chars().nth(1).is_none();
+                    all.push((part, is_compound || !is_stop));
+                }
             }
         }
-        let meaningful: Vec<String> = all
+        let has_meaning = all.iter().any(|&(_, has_meaning)| has_meaning);
+        let looked_for: Vec<String> = all
             .iter()
-            .filter(|word| !is_stop_word(word) && word.chars().nth(1).is_some())
-            .cloned()
+            .filter(|(_, is_meant)| *is_meant || !has_meaning)
+            .map(|(word, _)| stem(word))
             .collect();
-        let shown: Vec<String> = if meaningful.is_empty() {
-            all
-        } else {
-            meaningful
-        }
-        .iter()
-        .map(|word| stem(word))
-        .collect();
-        let set = RegexSetBuilder::new(shown.iter().map(|word| regex::escape(word)))
+        let set = RegexSetBuilder::new(looked_for.iter().map(|word| regex::escape(word)))
             .case_insensitive(true)
             .build()
             .map_err(|error| Error::Internal(format!("words are no patterns: {error}")))?;
-        Ok(Words { set, shown })
+        let names = identifiers(query).take(WORDS_MAX).map(str::to_lowercase);
+        let shown = looked_for.iter().map(|word| word.to_lowercase()).collect();
+        let names = names.collect();
+        Ok(Words { set, shown, names })
     }
 
     fn held_by(&self, text: &str) -> Held {
@@ -74,8 +88,10 @@ impl Words {
 /// The part of a word that its forms share, roughly; the index has a better one, and is not there.
 fn stem(word: &str) -> String {
     let chars = word.chars().count();
-    let kept = chars.saturating_sub(ENDING_CHARS).max(STEM_CHARS_MIN);
-    word.chars().take(kept).collect()
+    let kept = chars.saturating_sub(ENDING_CHARS);
+    word.chars()
+        .take(kept.clamp(STEM_CHARS_MIN, STEM_CHARS_MAX))
+        .collect()
 }
 
 /// A chunk that holds a word.
@@ -134,6 +150,8 @@ fn scan(
     let metadata = facts_of(store, collection, filter)?;
     let (mut candidates, mut chunks) = (Vec::new(), 0);
     let mut of_file: Option<(FileId, Held, f64)> = None;
+    // Of copies of one text the first that the filter lets through stands for all.
+    let mut seen: HashSet<[u8; 32]> = HashSet::new();
     store.texts(collection.id, &mut |chunk| {
         chunks += 1;
         if filter.allows(
@@ -150,12 +168,14 @@ fn scan(
                 )),
             };
             let in_text = words.held_by(&chunk.text);
+            let is_copy = chunk.text.len() > COPY_BYTES_MIN
+                && !seen.insert(*blake3::hash(chunk.text.as_bytes()).as_bytes());
             let names = chunk
                 .symbols
                 .iter()
                 .map(|symbol| words.held_by(&symbol.name));
             let in_names = names.fold(0, |held, name| held | name);
-            if in_text | in_path | in_names != 0 {
+            if in_text | in_path | in_names != 0 && !is_copy {
                 candidates.push(Candidate {
                     chunk: chunk.id,
                     file: chunk.file,
@@ -224,7 +244,7 @@ fn hit(
         collection: collection.name.clone(),
         start_line: chunk.start_line,
         end_line: chunk.end_line,
-        symbol: symbol_of(&chunk, &words.shown),
+        symbol: symbol_of(&chunk, &words.names),
         score: score as f32,
         snippet: snippet(
             &chunk.text,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use embedder_index::embedded_text::query_text;
-use embedder_index::{Mode as Retrievers, ParsedQuery, QueryVector, Request};
+use embedder_index::{Mode as Retrievers, ParsedQuery, QueryVector, Request, Rule, Weight};
 
 use super::filter::Filter;
 use super::snippet::snippet;
@@ -54,6 +54,9 @@ pub(super) fn search(
     }
     // Each collection's hits are in order and the sort is stable, so equal scores keep the order of collections.
     hits.sort_by(|(_, a), (_, b)| b.score.total_cmp(&a.score));
+    if request.rules.has(Rule::DefinitionGuarantee) {
+        keep_definitions(&mut hits, query.identifiers.len(), request.limit);
+    }
     hits.truncate(request.limit);
     let words = shown_words(&query);
     let mut answer = Vec::with_capacity(hits.len());
@@ -69,6 +72,40 @@ pub(super) fn search(
         hits: answer,
         meta: reader.meta(started, served_by, collections)?,
     })
+}
+
+/// Sees to it that merging keeps what each collection guarantees: that an identifier which is asked for has a definition
+/// among the first hits, if any collection has one.
+fn keep_definitions(
+    hits: &mut Vec<(&Collection, embedder_index::Hit)>,
+    identifiers: usize,
+    limit: usize,
+) {
+    let Weight::Within(within) = Rule::DefinitionGuarantee.weight() else {
+        return;
+    };
+    let within = within.min(limit).min(hits.len());
+    let mut needed = Vec::new();
+    for identifier in 0..identifiers {
+        let defines =
+            |(_, hit): &(&Collection, embedder_index::Hit)| hit.defines.contains(&identifier);
+        let Some(at) = hits.iter().position(defines) else {
+            continue;
+        };
+        needed.push(identifier);
+        if at < within {
+            continue;
+        }
+        let definition = hits.remove(at);
+        // Behind what is needed for the identifiers before it.
+        let is_needed = |(_, hit): &(&Collection, embedder_index::Hit)| {
+            hit.defines
+                .iter()
+                .any(|identifier| needed.contains(identifier))
+        };
+        let to = hits[..within].iter().rposition(|hit| !is_needed(hit));
+        hits.insert(to.unwrap_or(within), definition);
+    }
 }
 
 /// Returns what a snippet should show: the identifiers as they are spelled, and the stems of the words. Single letters

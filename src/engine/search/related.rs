@@ -35,6 +35,7 @@ pub(super) fn search(
             let hit = |(id, score)| embedder_index::Hit {
                 id,
                 score,
+                defines: Vec::new(),
                 explanation: None,
             };
             (Mode::Vector, nearest.into_iter().map(hit).collect())

@@ -91,6 +91,18 @@ impl SearchRequest {
                 remedy: "shorten it to what it asks for".to_owned(),
             });
         }
+        if matches!(self.mode, Mode::Literal | Mode::Regex) && self.rules != RuleSet::ALL {
+            return Err(Error::Argument {
+                problem: "literal and regex search have no ranking rules to leave out".to_owned(),
+                remedy: "leave --without away, or choose another --mode".to_owned(),
+            });
+        }
+        if matches!(self.mode, Mode::Literal | Mode::Regex | Mode::Direct) && self.explain {
+            return Err(Error::Argument {
+                problem: "literal, regex and direct search have no scores to take apart".to_owned(),
+                remedy: "leave --explain away, or choose another --mode".to_owned(),
+            });
+        }
         self.check_shape()
     }
 

@@ -8,6 +8,10 @@ use crate::{
     top,
 };
 
+/// Saturation goes on up to so many chunks of a file: further ones keep their order, where their scores would all become
+/// zero.
+const NTH_MAX: u32 = 20;
+
 /// A chunk at its place in the list.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Placed {
@@ -36,7 +40,7 @@ pub(super) fn saturated(
         let nth = seen
             .entry(catalogue.file_of()[slot.index()])
             .or_insert(0u32);
-        let score = unsaturated * saturation.powi(nth.cast_signed());
+        let score = unsaturated * saturation.powi((*nth).min(NTH_MAX).cast_signed());
         let placed = Placed {
             slot,
             unsaturated,
