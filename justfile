@@ -40,6 +40,16 @@ bench-index *args:
 bench-encoder:
     cargo bench -p embedder-inference
 
+# How good the answers are on one of the sets of questions, `code` or `languages`; the corpora are fetched once.
+eval set="code" *args:
+    eval/{{set}}/corpora
+    cargo run --release -- eval code --dataset eval/{{set}} {{args}}
+
+# What each ranking rule is worth.
+ablation:
+    cargo build --release
+    eval/ablation eval/code eval/languages
+
 # The fixtures of the encoder's tests, from an independent float64 forward pass in numpy.
 fixtures model:
     python3 -m pip install --quiet numpy tokenizers
