@@ -34,6 +34,9 @@ const EVIDENCE_CHUNKS: usize = 100;
 /// that rounding decides nothing at the border.
 const RESCORED_CHUNKS: usize = 256;
 
+/// The cover of a heading that holds nearly all of the query and little else.
+const WHOLE_HEADING: f32 = 0.7;
+
 /// What to search for.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
@@ -167,6 +170,7 @@ pub(crate) fn search(
     search.add_meaning(cosines);
     let best = search.best_fused();
     search.apply_rules(&best);
+    search.spare_named_sections();
     for (score, prior) in search.scores.iter_mut().zip(&*search.priors) {
         *score *= prior;
     }
@@ -343,6 +347,32 @@ impl<'a> Search<'a> {
             scale,
             boosts,
         });
+    }
+
+    /// Takes the prior of documents off the sections whose heading is what is asked for: who says the name of a section
+    /// wants the section.
+    fn spare_named_sections(&mut self) {
+        let rules = &self.request.rules;
+        let covers = self
+            .applied
+            .iter()
+            .find(|applied| applied.rule.rule == Rule::NameCover);
+        let (true, Some(Boosts::Chunks(boosts))) = (
+            rules.has(Rule::PriorProse),
+            covers.map(|applied| &applied.boosts),
+        ) else {
+            return;
+        };
+        for boost in boosts.iter().filter(|boost| boost.value >= WHOLE_HEADING) {
+            let Some(chunk) = self.catalogue.chunk(boost.slot) else {
+                continue;
+            };
+            let path = self.catalogue.files().path(chunk.file);
+            if Prior::Prose.applies_to(path) {
+                let without = rules.without(Rule::PriorProse);
+                self.priors.to_mut()[boost.slot.index()] = path::prior(path, &without);
+            }
+        }
     }
 
     /// The best chunks in their final order.

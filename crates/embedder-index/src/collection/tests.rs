@@ -457,6 +457,25 @@ fn words_that_cover_little_of_the_query_count_less_beside_meaning() {
 }
 
 #[test]
+fn a_section_that_is_asked_for_by_its_heading_is_not_lowered_as_a_document() {
+    let samples = [
+        Sample::new(1, "src/folder.rs", "folder answers folder answers"),
+        Sample::new(2, "GUIDE.md", "how it goes: a folder becomes answers")
+            .defining(SymbolKind::Heading, "How a folder becomes answers"),
+        Sample::new(3, "GUIDE.md", "folder answers")
+            .defining(SymbolKind::Heading, "What folder names mean in answers"),
+    ];
+    let collection = index(&samples, 9);
+    let hits = search(&collection, "How a folder becomes answers");
+    let lowered = |id: u64| {
+        let hit = hits.iter().find(|hit| hit.id == ChunkId(id)).unwrap();
+        effect(hit, "prior_prose") < 0.0
+    };
+    assert_eq!(hits[0].id, ChunkId(2));
+    assert!(!lowered(1) && !lowered(2) && lowered(3));
+}
+
+#[test]
 fn fields_are_weighed_by_the_rules_of_the_request() {
     let samples = [
         Sample::new(1, "a.rs", "needle hay"),

@@ -119,20 +119,20 @@ fn priors(search: &Search<'_>, slot: Slot, boosted: f32) -> Vec<RuleEffect> {
     let path = search.catalogue.files().path(chunk.file);
     let bound = search.priors[slot.index()];
     let mut factor = 1.0;
-    let effects = Prior::ALL
-        .into_iter()
-        .filter(|prior| search.request.rules.has(prior.rule()) && prior.applies_to(path))
-        .map(|prior| {
-            let (rule, before) = (prior.rule(), factor);
-            factor = (factor * search.request.rules.factor(rule)).max(bound);
-            RuleEffect {
+    let mut effects = Vec::new();
+    let rules = &search.request.rules;
+    for prior in Prior::ALL {
+        let rule = prior.rule();
+        let lowered = (factor * rules.factor(rule)).max(bound);
+        // A section that is asked for by its heading is spared.
+        if rules.has(rule) && prior.applies_to(path) && lowered < factor {
+            effects.push(RuleEffect {
                 rule: rule.name().to_owned(),
-                effect: boosted * (factor - before),
-                detail: format!(
-                    "{path} counts {:.2} of its score",
-                    search.request.rules.factor(rule)
-                ),
-            }
-        });
-    effects.collect()
+                effect: boosted * (lowered - factor),
+                detail: format!("{path} counts {:.2} of its score", rules.factor(rule)),
+            });
+            factor = lowered;
+        }
+    }
+    effects
 }
