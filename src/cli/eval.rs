@@ -389,7 +389,7 @@ fn print_costs(run: &Run) -> Result<()> {
         if !times.is_empty() {
             let spread = Spread::of(times);
             output::line(&format!(
-                "index   {what} after {:.0} ms (median of the corpora read anew; {:.0} to {:.0})",
+                "index   {what} after {:.0} ms (median of the corpora, each read anew; {:.0} to {:.0})",
                 spread.median, spread.min, spread.max
             ))?;
         }

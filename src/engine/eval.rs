@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::engine::embed::Embedder;
 use crate::engine::ingest::progress::Progress;
-use crate::engine::ingest::{self, IndexRequest};
+use crate::engine::ingest::{self, IndexReport, IndexRequest};
 use crate::engine::search::{Answer, Hit, Mode, Reader, SearchRequest};
 use crate::error::{Error, Result};
 use crate::store::{Collection, Store};
@@ -73,9 +73,10 @@ pub struct CorpusRun {
     pub files: u64,
     /// Chunks indexed.
     pub chunks: u64,
-    /// Milliseconds until text search answered, all of it read anew with the model loaded; none where it was there.
+    /// Milliseconds until text search answered, with the model loaded, when all of it was read anew: in this run or, where
+    /// it was up to date, in the one before.
     pub text_ready_ms: Option<u64>,
-    /// Milliseconds until all vectors were there; none where some were there before.
+    /// Milliseconds until all vectors were there, of the same run; none where some were there before it.
     pub index_ms: Option<u64>,
     /// The questions.
     pub questions: Vec<QuestionRun>,
@@ -187,8 +188,7 @@ fn corpus_run(
     };
     let model = || Some(Arc::clone(embedder));
     let report = ingest::index(config, &request, model, progress, stop)?;
-    let is_fresh = report.changed == report.files - report.skipped.values().sum::<u64>();
-    let is_embedded_now = is_fresh && report.embedded_now > 0;
+    let times = IndexTimes::of(config, &annotations.corpus, &report)?;
 
     let mut reader = Reader::open(config)?.with_embedder(Arc::clone(embedder));
     let collection = reader.collection(&annotations.corpus)?;
@@ -212,10 +212,37 @@ fn corpus_run(
         corpus: annotations.corpus.clone(),
         files: report.files,
         chunks: report.chunks,
-        text_ready_ms: is_fresh.then_some(report.text_ready_ms),
-        index_ms: is_embedded_now.then_some(report.took_ms),
+        text_ready_ms: times.text_ready_ms,
+        index_ms: times.index_ms,
         questions,
     })
+}
+
+/// How long reading a corpus anew took. Kept beside the index, so that a run that finds it up to date can say it as well.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct IndexTimes {
+    text_ready_ms: Option<u64>,
+    index_ms: Option<u64>,
+}
+
+impl IndexTimes {
+    fn of(config: &Config, corpus: &str, report: &IndexReport) -> Result<IndexTimes> {
+        let path = config.data_dir.join(format!("{corpus}.times.json"));
+        let is_fresh = report.changed == report.files - report.skipped.values().sum::<u64>();
+        if !is_fresh || report.changed == 0 {
+            // What was never measured, or is damaged, is not known.
+            let kept = fs::read(&path).unwrap_or_default();
+            return Ok(serde_json::from_slice(&kept).unwrap_or_default());
+        }
+        let times = IndexTimes {
+            text_ready_ms: Some(report.text_ready_ms),
+            index_ms: (report.embedded_now > 0).then_some(report.took_ms),
+        };
+        let text = serde_json::to_vec(&times)
+            .map_err(|error| Error::Internal(format!("times cannot be written: {error}")))?;
+        fs::write(&path, text).map_err(|error| Error::io("write", path, error))?;
+        Ok(times)
+    }
 }
 
 fn figures(
