@@ -3,7 +3,7 @@
 //! It is what is left when everything derived is gone. Chunks that hold a word of the query are found by one scan, and
 //! scored by how rare the words they hold are, with those of their path and of the names they define counted again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Instant;
 
 use embedder_index::analysis::{identifiers, is_stop_word, parts};
@@ -98,6 +98,8 @@ fn stem(word: &str) -> String {
 struct Candidate {
     chunk: ChunkId,
     file: FileId,
+    /// Folders and length of its path.
+    nearness: (usize, usize),
     prior: f64,
     in_text: Held,
     in_path: Held,
@@ -148,10 +150,10 @@ fn scan(
     is_over: &mut dyn FnMut() -> bool,
 ) -> Result<(Vec<Candidate>, usize)> {
     let metadata = facts_of(store, collection, filter)?;
-    let (mut candidates, mut chunks) = (Vec::new(), 0);
+    let (mut candidates, mut chunks): (Vec<Candidate>, usize) = (Vec::new(), 0);
     let mut of_file: Option<(FileId, Held, f64)> = None;
-    // Of copies of one text the first that the filter lets through stands for all.
-    let mut seen: HashSet<[u8; 32]> = HashSet::new();
+    // Of copies of one text that the filter lets through the one nearest to the root stands for all, as in the index.
+    let mut copies: HashMap<[u8; 32], usize> = HashMap::new();
     store.texts(collection.id, &mut |chunk| {
         chunks += 1;
         if filter.allows(
@@ -168,22 +170,33 @@ fn scan(
                 )),
             };
             let in_text = words.held_by(&chunk.text);
-            let is_copy = chunk.text.len() > COPY_BYTES_MIN
-                && !seen.insert(*blake3::hash(chunk.text.as_bytes()).as_bytes());
             let names = chunk
                 .symbols
                 .iter()
                 .map(|symbol| words.held_by(&symbol.name));
             let in_names = names.fold(0, |held, name| held | name);
-            if in_text | in_path | in_names != 0 && !is_copy {
-                candidates.push(Candidate {
+            if in_text | in_path | in_names != 0 {
+                let candidate = Candidate {
                     chunk: chunk.id,
                     file: chunk.file,
+                    nearness: (chunk.path.matches('/').count(), chunk.path.len()),
                     prior,
                     in_text,
                     in_path,
                     in_names,
-                });
+                };
+                let hash = *blake3::hash(chunk.text.as_bytes()).as_bytes();
+                match copies.get(&hash) {
+                    Some(&at) if chunk.text.len() > COPY_BYTES_MIN => {
+                        if candidate.nearness < candidates[at].nearness {
+                            candidates[at] = candidate;
+                        }
+                    }
+                    _ => {
+                        copies.insert(hash, candidates.len());
+                        candidates.push(candidate);
+                    }
+                }
             }
         }
         !is_over()
