@@ -175,14 +175,15 @@ pub(crate) fn search(
         *score *= prior;
     }
     let mut placed = search.ordered();
-    if request.rules.has(Rule::DefinitionGuarantee) {
-        guarantee_definitions(&search.context(&best), &mut placed, request.limit);
-    }
+    let context = search.context(&best);
     let definitions: Vec<Vec<Slot>> = query
         .identifiers
         .iter()
-        .map(|identifier| defining_chunks(&search.context(&best), identifier))
+        .map(|identifier| defining_chunks(&context, identifier))
         .collect();
+    if request.rules.has(Rule::DefinitionGuarantee) {
+        guarantee_definitions(&context, &definitions, &mut placed, request.limit);
+    }
     Ok(placed
         .into_iter()
         .filter_map(|placed| search.hit(placed, &best, &definitions))

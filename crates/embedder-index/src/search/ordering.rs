@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     catalogue::{Catalogue, Slot},
-    rules::{Context, GUARANTEED_WITHIN, defining_chunks},
+    rules::{Context, GUARANTEED_WITHIN},
     top,
 };
 
@@ -62,11 +62,15 @@ pub(super) fn saturated(
 ///
 /// A missing one takes the place and the score of the last of the ten that is not itself needed, which moves to just
 /// behind them.
-pub(super) fn guarantee_definitions(context: &Context<'_>, placed: &mut Vec<Placed>, limit: usize) {
+pub(super) fn guarantee_definitions(
+    context: &Context<'_>,
+    definitions: &[Vec<Slot>],
+    placed: &mut Vec<Placed>,
+    limit: usize,
+) {
     let within = GUARANTEED_WITHIN.min(limit);
     let mut needed: Vec<Slot> = Vec::new();
-    for identifier in &context.query.identifiers {
-        let definitions = defining_chunks(context, identifier);
+    for (identifier, definitions) in context.query.identifiers.iter().zip(definitions) {
         let first = placed
             .iter()
             .take(within)
@@ -76,8 +80,8 @@ pub(super) fn guarantee_definitions(context: &Context<'_>, placed: &mut Vec<Plac
             continue;
         }
         let strongest = definitions
-            .into_iter()
-            .map(|slot| (slot, context.scores[slot.index()]));
+            .iter()
+            .map(|&slot| (slot, context.scores[slot.index()]));
         let strongest = strongest.min_by(|&a, &b| top::compare(a, b, context.catalogue));
         let Some((slot, score)) = strongest else {
             continue;
