@@ -36,11 +36,8 @@ impl Reader {
         let without_vectors: Vec<&Collection> = collections
             .iter()
             .filter(|collection| {
-                stale.iter().any(|stale| stale.id == collection.id)
-                    || !self
-                        .views
-                        .get(&collection.id)
-                        .is_some_and(View::has_vectors)
+                let view = self.views.get(&collection.id);
+                !view.is_some_and(|view| view.is_of(collection) && view.has_vectors())
             })
             .collect();
         let by_meaning = mode != Mode::Text
