@@ -4,16 +4,15 @@
 //! scored by how rare the words they hold are, with those of their path and of the names they define counted again.
 
 use std::collections::HashMap;
-use std::time::Instant;
 
 use embedder_index::analysis::{identifiers, is_stop_word, parts};
 use embedder_index::{Rule, RuleSet, path};
 use regex::{RegexSet, RegexSetBuilder};
 
 use super::filter::Filter;
-use super::scanned::{ScanMeta, facts_of, meta};
+use super::scanned::{Scan, facts_of};
 use super::snippet::snippet;
-use super::{Answer, Hit, SearchRequest, millis_since, neighbours, symbol_of};
+use super::{Answer, Hit, SearchRequest, neighbours, symbol_of};
 use crate::error::{Error, Result};
 use crate::store::{ChunkId, ChunkRow, Collection, FileId, Store};
 
@@ -112,19 +111,18 @@ pub(super) fn search(
     filter: &Filter,
     collections: &[Collection],
 ) -> Result<Answer> {
-    let started = Instant::now();
+    let mut under_way = Scan::begin();
     let words = Words::new(&request.query)?;
-    let mut scan_meta = ScanMeta::default();
     let mut hits = Vec::new();
     for collection in collections {
-        scan_meta.skipped_files += store.skipped_files(collection.id)?;
+        under_way.skipped_files += store.skipped_files(collection.id)?;
         let (candidates, chunks) = scan(
             store,
             collection,
             &words,
             filter,
             request.rules,
-            &mut || scan_meta.is_over(started),
+            &mut || under_way.is_over(),
         )?;
         for (id, score) in best(&candidates, chunks, request) {
             let Some(chunk) = store.chunks(&[id])?.pop() else {
@@ -133,11 +131,7 @@ pub(super) fn search(
             hits.push(hit(store, collection, chunk, score, &words, request)?);
         }
     }
-    // Each collection's hits are in order; the sort is stable.
-    hits.sort_by(|a, b| b.score.total_cmp(&a.score));
-    hits.truncate(request.limit);
-    let meta = meta(request, &scan_meta, millis_since(started), collections);
-    Ok(Answer { hits, meta })
+    Ok(under_way.answer(hits, request, collections))
 }
 
 /// Scans a collection; returns what holds a word, and how many chunks there are.
@@ -226,7 +220,7 @@ fn best(candidates: &[Candidate], chunks: usize, request: &SearchRequest) -> Vec
         })
         .collect();
     scored.sort_by(|a, b| b.1.total_cmp(&a.1));
-    // The order of the scan is that of places, and the sort is stable.
+    // The scan goes by place, and the sort is stable.
     let (mut seen, factor) = (
         HashMap::new(),
         f64::from(request.rules.factor(Rule::Saturation)),

@@ -18,17 +18,16 @@ pub(super) fn search(
     filter: &Filter,
     collections: &[Collection],
 ) -> Result<Answer> {
-    let started = Instant::now();
+    let mut under_way = Scan::begin();
     let pattern = if request.mode == Mode::Regex {
         Pattern::regex(&request.query)?
     } else {
         Pattern::literal(&request.query)?
     };
     let names = [request.query.trim().to_lowercase()];
-    let mut scan_meta = ScanMeta::default();
     let mut hits = Vec::new();
     for collection in collections {
-        scan_meta.skipped_files += store.skipped_files(collection.id)?;
+        under_way.skipped_files += store.skipped_files(collection.id)?;
         for found in scan(
             store,
             collection.id,
@@ -36,7 +35,7 @@ pub(super) fn search(
             filter,
             &facts_of(store, collection, filter)?,
             request.limit,
-            &mut || scan_meta.is_over(started),
+            &mut || under_way.is_over(),
         )? {
             let chunk = found.chunk;
             let bonus = if found.is_definition { DEFINITION } else { 0.0 };
@@ -60,50 +59,60 @@ pub(super) fn search(
             });
         }
     }
-    // Each collection's hits are in order; the sort is stable.
-    hits.sort_by(|a, b| b.score.total_cmp(&a.score));
-    hits.truncate(request.limit);
-    let meta = meta(request, &scan_meta, millis_since(started), collections);
-    Ok(Answer { hits, meta })
+    Ok(under_way.answer(hits, request, collections))
 }
 
-/// What is to be said of a scan.
-#[derive(Debug, Default)]
-pub(super) struct ScanMeta {
+/// A scan under way, and what is to be said of it.
+#[derive(Debug)]
+pub(super) struct Scan {
+    started: Instant,
     pub(super) skipped_files: u64,
     was_cut_short: bool,
 }
 
-impl ScanMeta {
-    /// Whether a scan that began at `started` has had its time; from then on its answer says so.
-    pub(super) fn is_over(&mut self, started: Instant) -> bool {
-        self.was_cut_short |= started.elapsed() > SCAN_TIME_MAX;
+impl Scan {
+    pub(super) fn begin() -> Scan {
+        Scan {
+            started: Instant::now(),
+            skipped_files: 0,
+            was_cut_short: false,
+        }
+    }
+
+    /// Whether it has had its time; from then on its answer says so.
+    pub(super) fn is_over(&mut self) -> bool {
+        self.was_cut_short |= self.started.elapsed() > SCAN_TIME_MAX;
         self.was_cut_short
     }
-}
 
-pub(super) fn meta(
-    request: &SearchRequest,
-    scan: &ScanMeta,
-    took_ms: f64,
-    collections: &[Collection],
-) -> Meta {
-    let reasons = if scan.was_cut_short {
-        vec![Reason::OutOfTime]
-    } else {
-        Vec::new()
-    };
-    Meta {
-        served_by: request.mode,
-        degraded: !reasons.is_empty(),
-        reasons,
-        took_ms,
-        embedded_fraction: None,
-        skipped_files: scan.skipped_files,
-        model: None,
-        model_problem: None,
-        changes_behind: 0,
-        collections: collections.iter().map(Searched::from).collect(),
+    /// Puts the hits of several collections, each in order, into one answer.
+    pub(super) fn answer(
+        self,
+        mut hits: Vec<Hit>,
+        request: &SearchRequest,
+        collections: &[Collection],
+    ) -> Answer {
+        // The sort is stable.
+        hits.sort_by(|a, b| b.score.total_cmp(&a.score));
+        hits.truncate(request.limit);
+        let reasons = if self.was_cut_short {
+            vec![Reason::OutOfTime]
+        } else {
+            Vec::new()
+        };
+        let meta = Meta {
+            served_by: request.mode,
+            degraded: !reasons.is_empty(),
+            reasons,
+            took_ms: millis_since(self.started),
+            embedded_fraction: None,
+            skipped_files: self.skipped_files,
+            model: None,
+            model_problem: None,
+            changes_behind: 0,
+            collections: collections.iter().map(Searched::from).collect(),
+        };
+        Answer { hits, meta }
     }
 }
 
