@@ -72,6 +72,42 @@ error_codes! {
     Usage = "usage", 400, 64, false, Debug;
     /// A path, collection or place that was named does not exist.
     NotFound = "not_found", 404, 66, false, Debug;
+    /// A request that is not well-formed: broken JSON, a broken header, a path that is not UTF-8.
+    MalformedRequest = "malformed_request", 400, 64, false, Debug;
+    /// A well-formed request with a value that cannot be used: a wrong type, an unknown field, a number out of range.
+    InvalidRequest = "invalid_request", 400, 64, false, Debug;
+    /// There is no key, or it is unknown, expired or revoked.
+    Unauthenticated = "unauthenticated", 401, 77, false, Debug;
+    /// The key may not do this, or the path lies outside of the allowed roots.
+    Forbidden = "forbidden", 403, 77, false, Debug;
+    /// A request that a browser sends on behalf of another site.
+    CrossSite = "cross_site", 403, 77, false, Warn;
+    /// The address exists, this method of it does not.
+    MethodNotAllowed = "method_not_allowed", 405, 64, false, Debug;
+    /// The body did not arrive in time.
+    RequestTimeout = "request_timeout", 408, 75, true, Debug;
+    /// Something of that name is there already and is different.
+    Conflict = "conflict", 409, 65, false, Debug;
+    /// The body, or what it asks for at once, is larger than the limit.
+    TooLarge = "too_large", 413, 64, false, Debug;
+    /// A body that is not JSON, or is encoded in a way that is not accepted.
+    UnsupportedMediaType = "unsupported_media_type", 415, 64, false, Debug;
+    /// The Host header names another server.
+    Misdirected = "misdirected", 421, 64, false, Warn;
+    /// The headers are larger than the limit.
+    HeadersTooLarge = "headers_too_large", 431, 64, false, Debug;
+    /// The caller went away before the answer was ready.
+    Cancelled = "cancelled", 499, 130, true, Debug;
+    /// A queue is full; the server sheds work that it could not do in time.
+    Overloaded = "overloaded", 503, 75, true, Warn;
+    /// The server is starting or ending.
+    NotReady = "not_ready", 503, 75, true, Debug;
+    /// The deadline of the request passed.
+    Timeout = "timeout", 504, 75, true, Warn;
+    /// The audit log has used up its disk budget; administrative acts are refused until it is archived.
+    AuditFull = "audit_full", 507, 73, false, Error;
+    /// No server answers, or one of another version.
+    ServerUnavailable = "server_unavailable", 503, 69, true, Warn;
     /// A query that cannot be run: empty, too long, or not a regular expression.
     InvalidQuery = "invalid_query", 400, 64, false, Debug;
     /// The operating system denies access to a file or folder.
@@ -127,6 +163,24 @@ pub enum Error {
         /// The names there are.
         known: Vec<String>,
     },
+    /// A document that is not in its collection.
+    #[error("there is no document {id:?}")]
+    DocumentMissing {
+        /// The id asked for.
+        id: String,
+    },
+    /// A job that nobody started, or that was forgotten long after it ended.
+    #[error("there is no job {id:?}")]
+    JobMissing {
+        /// The id asked for.
+        id: String,
+    },
+    /// A source that the collection does not have.
+    #[error("there is no source {id:?}")]
+    SourceMissing {
+        /// The id asked for.
+        id: String,
+    },
     /// A place that no indexed chunk covers.
     #[error("{place} is not in the index")]
     PlaceMissing {
@@ -161,6 +215,14 @@ pub enum Error {
         data_dir: PathBuf,
         /// The process id in the lock file, where it could be read.
         pid: Option<u32>,
+    },
+    /// A queue is full.
+    #[error("{what}")]
+    Busy {
+        /// Which one.
+        what: String,
+        /// When it is worth trying again.
+        retry_after: std::time::Duration,
     },
     /// An error of a layer above this one, which said itself what it means: see the `From` implementations beside
     /// those errors.
@@ -233,11 +295,15 @@ impl Error {
             Error::PathMissing(_)
             | Error::NotAFolder(_)
             | Error::CollectionMissing { .. }
+            | Error::DocumentMissing { .. }
+            | Error::JobMissing { .. }
+            | Error::SourceMissing { .. }
             | Error::PlaceMissing { .. }
             | Error::NothingIndexed(_) => ErrorCode::NotFound,
             Error::Query { .. } => ErrorCode::InvalidQuery,
             Error::Io { source, .. } => code_of_io(source),
             Error::Locked { .. } => ErrorCode::Locked,
+            Error::Busy { .. } => ErrorCode::Overloaded,
             Error::Reported { code, .. } => *code,
             Error::Index(error) => code_of_index(error),
             Error::Model { .. } => ErrorCode::ModelInvalid,
@@ -285,13 +351,20 @@ impl Error {
             Error::Locked { .. } => {
                 Some("wait for it to end; searching does not need the lock".to_owned())
             }
+            Error::Busy { retry_after, .. } => {
+                Some(format!("try again in {} s", retry_after.as_secs().max(1)))
+            }
             Error::Reported { remedy, .. } => remedy.clone(),
             Error::Index(_) => {
                 Some("run `embedder index` again: the index is rebuilt from the store".to_owned())
             }
             Error::Model { .. } => Some("run `embedder models pull NAME --force`".to_owned()),
             Error::Interrupted => Some("run the same command again to go on".to_owned()),
-            Error::Unhealthy(_) | Error::BelowFloor { .. } => None,
+            Error::DocumentMissing { .. }
+            | Error::JobMissing { .. }
+            | Error::SourceMissing { .. }
+            | Error::Unhealthy(_)
+            | Error::BelowFloor { .. } => None,
             Error::Internal(_) => Some("this is a defect: please report it".to_owned()),
         }
     }

@@ -17,9 +17,11 @@ use embedder_index::{ChunkRecord, Definition};
 
 pub mod data_dir;
 mod error;
+mod job;
 pub mod sqlite;
 
 pub use error::{StoreError, StoreResult};
+pub use job::{JobRow, JobState};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
@@ -49,11 +51,35 @@ pub type EmbedHash = [u8; 32];
 pub type DuplicateKey = [u8; 16];
 
 /// What a collection holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum CollectionKind {
-    /// Source code and what stands beside it.
+    /// Source code and what stands beside it, from folders.
     Code,
+    /// Documents that clients hand over.
+    Documents,
+    /// Documents whose vectors clients hand over as well.
+    Vectors,
+}
+
+impl CollectionKind {
+    /// Returns the name under which it is stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            CollectionKind::Code => "code",
+            CollectionKind::Documents => "documents",
+            CollectionKind::Vectors => "vectors",
+        }
+    }
+
+    /// Returns the kind of this name.
+    pub fn from_name(name: &str) -> Option<CollectionKind> {
+        [Self::Code, Self::Documents, Self::Vectors]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
 }
 
 /// A named set of sources that is searched as one.
@@ -65,21 +91,44 @@ pub struct Collection {
     pub name: String,
     /// What it holds.
     pub kind: CollectionKind,
+    /// The length of its vectors, where clients hand them over.
+    pub dimensions: Option<u32>,
     /// Grows by one with each transaction that changes what is indexed.
     pub generation: u64,
 }
 
-/// A folder that feeds a collection.
+/// Where the files of a source come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceKind {
+    /// A folder of this machine.
+    Folder,
+    /// Clients hand them over, one by one.
+    Documents,
+}
+
+/// What feeds a collection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// Its id.
     pub id: SourceId,
     /// The collection it feeds.
     pub collection: CollectionId,
-    /// The absolute path of the folder.
+    /// Where its files come from.
+    pub kind: SourceKind,
+    /// The absolute path of the folder; empty for documents.
     pub root: PathBuf,
     /// The version of the chunking and analysis that its chunks were made with.
     pub pipeline: u32,
+}
+
+impl Source {
+    /// Returns the folder that it reads, if it reads one.
+    pub fn folder(&self) -> Option<&std::path::Path> {
+        match self.kind {
+            SourceKind::Folder => Some(&self.root),
+            SourceKind::Documents => None,
+        }
+    }
 }
 
 /// Scalar facts about a file that a search can filter by.
@@ -298,6 +347,19 @@ pub trait Store {
     /// Returns all files of a source, skipped ones included, by path.
     fn files(&self, source: SourceId) -> StoreResult<Vec<FileRow>>;
 
+    /// Returns one file of a source.
+    fn file(&self, source: SourceId, path: &str) -> StoreResult<Option<FileRow>>;
+
+    /// Returns the facts of one file.
+    fn facts(&self, file: FileId) -> StoreResult<Metadata>;
+
+    /// Returns the indexed file of this path, of the collection's oldest source that has one, with its language.
+    fn file_at(
+        &self,
+        collection: CollectionId,
+        path: &str,
+    ) -> StoreResult<Option<(FileRow, Option<String>)>>;
+
     /// Returns the facts of all indexed files of a collection that have any.
     fn metadata(&self, collection: CollectionId) -> StoreResult<Vec<FileFacts>>;
 
@@ -351,6 +413,27 @@ pub trait Store {
         each: &mut dyn FnMut(ChunkId, &[f32]),
     ) -> StoreResult<()>;
 
+    /// Hands the vectors that were stored after the one numbered `after` to `each`, once for every canonical chunk of the
+    /// collection that has it, with the number of the vector; numbers grow.
+    fn vectors_after(
+        &self,
+        collection: CollectionId,
+        model: ModelId,
+        after: i64,
+        each: &mut dyn FnMut(i64, ChunkId, &[f32]),
+    ) -> StoreResult<()>;
+
+    /// Hands the vectors of these chunks to `each`, where there are any.
+    fn vectors_of(
+        &self,
+        chunks: &[ChunkId],
+        model: ModelId,
+        each: &mut dyn FnMut(ChunkId, &[f32]),
+    ) -> StoreResult<()>;
+
+    /// Returns the number of the vector that was stored last, 0 where there is none.
+    fn last_vector(&self) -> StoreResult<i64>;
+
     /// Returns canonical chunks without a vector, by id, above `after`, at most `limit`, one for each distinct text.
     fn pending_vectors(
         &self,
@@ -370,26 +453,64 @@ pub trait Store {
     /// Returns the number of the last row that was trimmed from a collection's log: an index that has applied less
     /// cannot catch up and must be rebuilt.
     fn trimmed_seq(&self, collection: CollectionId) -> StoreResult<u64>;
+
+    /// Returns the newest jobs, newest first, at most `limit`.
+    fn jobs(&self, limit: usize) -> StoreResult<Vec<JobRow>>;
+
+    /// Returns one job.
+    fn job(&self, id: &str) -> StoreResult<Option<JobRow>>;
+
+    /// Returns the jobs that have not ended, oldest first.
+    fn open_jobs(&self) -> StoreResult<Vec<JobRow>>;
 }
 
-/// What the one writer does.
-pub trait StoreWriter: Store {
-    /// Returns the collection of this name, made if it is not there.
-    fn put_collection(&mut self, name: &str, kind: CollectionKind) -> StoreResult<Collection>;
+/// What the one writer does. What it reads, it reads through [`StoreWriter::store`], which shows what it wrote.
+pub trait StoreWriter {
+    /// Returns the store as readers see it.
+    fn store(&self) -> &dyn Store;
 
-    /// Returns the source of this root, made if it is not there, as one whose chunks are all of version `pipeline`.
+    /// Returns the collection of this name, made if it is not there.
+    fn put_collection(&mut self, name: &str, kind: CollectionKind) -> StoreResult<Collection> {
+        self.create_collection(name, kind, None)
+            .map(|(collection, _)| collection)
+    }
+
+    /// Returns the collection of this name and whether it was made by this call. One that was there stays as it was, of
+    /// whatever kind.
+    fn create_collection(
+        &mut self,
+        name: &str,
+        kind: CollectionKind,
+        dimensions: Option<u32>,
+    ) -> StoreResult<(Collection, bool)>;
+
+    /// Returns the source of this kind and root, made if it is not there, as one whose chunks are all of version
+    /// `pipeline`.
     fn put_source(
         &mut self,
         collection: CollectionId,
+        kind: SourceKind,
         root: &str,
         pipeline: u32,
     ) -> StoreResult<Source>;
+
+    /// Takes a source out with all its files.
+    fn delete_source(&mut self, source: &Source) -> StoreResult<()>;
 
     /// Records that all of a source's chunks are of this version.
     fn set_pipeline(&mut self, source: SourceId, pipeline: u32) -> StoreResult<()>;
 
     /// Applies changes to a source in one transaction.
     fn apply(&mut self, source: &Source, changes: &[FileChange]) -> StoreResult<()>;
+
+    /// Applies changes to a source together with vectors of their chunks.
+    fn apply_with_vectors(
+        &mut self,
+        source: &Source,
+        changes: &[FileChange],
+        model: ModelId,
+        vectors: &[(EmbedHash, Vec<f32>)],
+    ) -> StoreResult<()>;
 
     /// Returns the id for a model's vectors, made if it is not there.
     fn put_model(
@@ -409,9 +530,9 @@ pub trait StoreWriter: Store {
     /// Deletes a collection with everything in it but vectors.
     fn delete_collection(&mut self, collection: CollectionId) -> StoreResult<()>;
 
-    /// Deletes vectors that no chunk refers to; returns how many.
+    /// Deletes vectors that no chunk refers to; returns how many. The newest one stays, so that numbers of vectors grow.
     fn collect_vectors(&mut self) -> StoreResult<u64>;
 
-    /// Marks the store as closed in good order. Without it the next writer checks the whole structure first.
-    fn close(self: Box<Self>) -> StoreResult<()>;
+    /// Writes a job down as it is now, and forgets jobs that ended long ago.
+    fn put_job(&mut self, job: &JobRow) -> StoreResult<()>;
 }

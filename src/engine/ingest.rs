@@ -8,20 +8,20 @@
 //! a full disk): what was done is kept and the next run does the rest.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::engine::embed::Embedder;
 use crate::error::{Error, ErrorCode, Result};
 use crate::store::data_dir::DataDir;
 use crate::store::sqlite::content::ContentDb;
-use crate::store::{CollectionId, ModelId, Source, Store, StoreWriter};
+use crate::store::{Collection, ModelId, Source, StoreWriter};
 
 mod difference;
 mod front_matter;
@@ -31,17 +31,22 @@ mod plan;
 mod prepare;
 pub mod progress;
 mod source;
+mod surroundings;
 mod text;
-pub mod vectors;
+pub(crate) mod vectors;
 pub mod walk;
 mod workers;
 
 pub use difference::kind_of_reason;
 pub use plan::{BYTES_PER_CHUNK, Plan, plan};
 pub use prepare::PIPELINE_VERSION;
+pub(crate) use prepare::{Text, limits_of};
 use progress::{Event, Progress};
-use source::{checked_root, claim_source};
+pub use source::{check_collection_name, checked_root, claim_source};
+use surroundings::Alone;
+pub use surroundings::Surroundings;
 use text::TextPhase;
+use vectors::Fill;
 
 /// Which folder to index, and as what.
 #[derive(Debug, Clone)]
@@ -58,7 +63,7 @@ pub struct IndexRequest {
 }
 
 /// What a run did.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct IndexReport {
     /// The collection's name.
     pub collection: String,
@@ -93,10 +98,10 @@ pub struct IndexReport {
 /// # Errors
 /// A root that is missing, a file, or unreadable; a locked data directory; a damaged store; a full disk;
 /// [`Error::Interrupted`] when `stop` was set.
-pub fn index(
+pub fn index<'a>(
     config: &Config,
     request: &IndexRequest,
-    load_model: impl FnOnce() -> Option<Arc<Embedder>> + Send,
+    load_model: impl FnOnce() -> Option<Arc<Embedder>> + Send + 'a,
     progress: &dyn Progress,
     stop: &AtomicBool,
 ) -> Result<IndexReport> {
@@ -104,17 +109,23 @@ pub fn index(
     let root = checked_root(&request.root)?;
     let data_dir = DataDir::new(&config.data_dir);
     let _lock = data_dir.lock()?;
-    let mut db = Box::new(ContentDb::open(data_dir.path())?);
-    let run = Run {
-        config,
-        request,
-        data_dir: &data_dir,
-        root: &root,
-        progress,
-        stop,
-        started,
-    };
-    let result = run.index(db.as_mut(), load_model);
+    let mut db = ContentDb::open(data_dir.path())?;
+    let alone = Alone::new(&data_dir, Box::new(load_model));
+    let claimed = claim_source(&mut db, &root, request.collection.as_deref());
+    let result = claimed.and_then(|(collection, source)| {
+        let run = Run {
+            config,
+            collection: &collection,
+            source: &source,
+            within: &request.within,
+            with_vectors: request.with_vectors,
+            surroundings: &alone,
+            progress,
+            stop,
+            started,
+        };
+        run.index(&mut db)
+    });
     // After a failure of the disk or the store itself, the next writer checks the whole structure first.
     let is_suspect = result.as_ref().is_err_and(|error| {
         matches!(
@@ -128,31 +139,43 @@ pub fn index(
     result
 }
 
-/// What the phases of a run share.
-struct Run<'a> {
-    config: &'a Config,
-    request: &'a IndexRequest,
-    data_dir: &'a DataDir,
-    root: &'a Path,
-    progress: &'a dyn Progress,
-    stop: &'a AtomicBool,
-    started: Instant,
+/// A run over one source, and what its phases share.
+pub struct Run<'a> {
+    /// The settings.
+    pub config: &'a Config,
+    /// The collection that the source feeds.
+    pub collection: &'a Collection,
+    /// The source; it has a folder.
+    pub source: &'a Source,
+    /// Folders below its root that alone are indexed; all of it where there are none.
+    pub within: &'a [String],
+    /// Whether vectors are computed.
+    pub with_vectors: bool,
+    /// What the run uses beside the store.
+    pub surroundings: &'a dyn Surroundings,
+    /// Who is told how far it is.
+    pub progress: &'a dyn Progress,
+    /// Ends the run when set.
+    pub stop: &'a AtomicBool,
+    /// When it began.
+    pub started: Instant,
 }
 
 impl Run<'_> {
-    fn index(
-        &self,
-        db: &mut ContentDb,
-        load_model: impl FnOnce() -> Option<Arc<Embedder>> + Send,
-    ) -> Result<IndexReport> {
-        let (collection, source) = claim_source(db, self.root, self.request.collection.as_deref())?;
+    /// Brings store and indexes up to date with the folder.
+    ///
+    /// # Errors
+    /// An unreadable root; those of the store, the index and the disk; [`Error::Interrupted`] when `stop` was set.
+    pub fn index(&self, db: &mut dyn StoreWriter) -> Result<IndexReport> {
         let mut report = IndexReport {
-            collection: collection.name,
+            collection: self.collection.name.clone(),
             ..IndexReport::default()
         };
         let embedder = thread::scope(|scope| {
-            let loading = self.request.with_vectors.then(|| scope.spawn(load_model));
-            let done = self.index_text(db, &source, &mut report);
+            let loading = self
+                .with_vectors
+                .then(|| scope.spawn(|| self.surroundings.model()));
+            let done = self.index_text(db, &mut report);
             let embedder = loading
                 .map(thread::ScopedJoinHandle::join)
                 .transpose()
@@ -165,31 +188,26 @@ impl Run<'_> {
             vectors_follow: embedder.is_some(),
         });
         let model = match &embedder {
-            Some(embedder) => Some(self.index_vectors(db, collection.id, embedder, &mut report)?),
+            Some(embedder) => Some(self.index_vectors(db, embedder, &mut report)?),
             None => {
-                report.text_only = self.request.with_vectors;
+                report.text_only = self.with_vectors;
                 None
             }
         };
-        let counts = db.counts(collection.id, model)?;
+        let counts = db.store().counts(self.collection.id, model)?;
         report.chunks = counts.chunks;
         report.embedded = counts.embedded;
         report.took_ms = millis(self.started.elapsed());
         Ok(report)
     }
 
-    fn index_text(
-        &self,
-        db: &mut ContentDb,
-        source: &Source,
-        report: &mut IndexReport,
-    ) -> Result<()> {
+    fn index_text(&self, db: &mut dyn StoreWriter, report: &mut IndexReport) -> Result<()> {
         let text = TextPhase {
             config: self.config,
-            data_dir: self.data_dir,
-            root: self.root,
-            source,
-            within: &self.request.within,
+            surroundings: self.surroundings,
+            root: &self.source.root,
+            source: self.source,
+            within: self.within,
             progress: self.progress,
             stop: self.stop,
         };
@@ -198,25 +216,19 @@ impl Run<'_> {
 
     fn index_vectors(
         &self,
-        db: &mut ContentDb,
-        collection: CollectionId,
+        db: &mut dyn StoreWriter,
         embedder: &Embedder,
         report: &mut IndexReport,
     ) -> Result<ModelId> {
-        let model = db.put_model(
-            embedder.fingerprint(),
-            embedder.name(),
-            embedder.dimensions(),
-        )?;
-        let embedded = vectors::fill(
-            db,
-            collection,
-            model,
+        let fill = Fill {
+            collection: self.collection.id,
             embedder,
-            self.config.threads,
-            self.progress,
-            self.stop,
-        )?;
+            surroundings: self.surroundings,
+            threads: self.config.threads,
+            progress: self.progress,
+            stop: self.stop,
+        };
+        let (model, embedded) = fill.run(db)?;
         report.embedded_now = embedded.texts;
         report.truncated = embedded.truncated;
         Ok(model)

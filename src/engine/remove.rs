@@ -33,7 +33,7 @@ pub fn remove(config: &Config, name: &str) -> Result<Removed> {
         opened => drop(opened?),
     }
     let _lock = data_dir.lock()?;
-    let mut db = Box::new(ContentDb::open(data_dir.path())?);
+    let mut db = ContentDb::open(data_dir.path())?;
     let collections = db.collections()?;
     let Some(collection) = collections
         .iter()

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use embedder_index::QueryVector;
+use embedder_index::embedded_text::query_text;
+
 use crate::config::Config;
 use crate::engine::embed::Embedder;
 use crate::error::{Error, Result};
@@ -25,13 +28,16 @@ mod related;
 mod request;
 mod scan;
 mod scanned;
+mod sight;
 pub mod snippet;
 mod view;
 
 pub use answer::{Answer, ContextChunk, Hit, Meta, Reason, Searched};
 use filter::Filter;
+pub(crate) use load::read_vectors;
 pub use request::{CONTEXT_MAX, LIMIT_MAX, Mode, QUERY_CHARS_MAX, SearchRequest};
-use view::View;
+pub(crate) use sight::{Missing, Sight};
+pub(crate) use view::{Places, Standing, View};
 
 /// Share of chunks that must have a vector before vectors take part in the ranking. Below it, what happens to be
 /// embedded already would outrank what fits better.
@@ -115,19 +121,22 @@ impl Reader {
     /// An empty or overlong query, a malformed pattern, filter or limit; an unknown collection; vector search without
     /// a model.
     pub fn search(&mut self, request: &SearchRequest) -> Result<Answer> {
+        let started = Instant::now();
         request.check()?;
         let filter = Filter::new(&request.filter)?;
         let collections = self.chosen(&request.collections)?;
-        match request.mode {
-            Mode::Literal | Mode::Regex => {
-                scanned::search(&self.db, request, &filter, &collections)
-            }
-            Mode::Direct => direct::search(&self.db, request, &filter, &collections),
-            Mode::Hybrid | Mode::Text | Mode::Vector => {
-                self.prepare(request.mode, &collections, !filter.is_open())?;
-                ranked::search(self, request, &filter, &collections)
-            }
+        if !request.mode.is_ranked() {
+            return scan_store(&self.db, request, &filter, &collections);
         }
+        self.prepare(request.mode, &collections, !filter.is_open())?;
+        let mut sight = self.sight(&collections);
+        if let Some(embedder) = &self.embedder
+            && sight.wants_vector(request.mode)
+        {
+            let vector = embedder.embed_query(&query_text(&request.query));
+            sight.vector = Some(Arc::new(QueryVector::new(&vector)?));
+        }
+        sight.search(started, request, &filter)
     }
 
     /// Finds what is like the code at a place: a line of a file, relative to the root of its source or to the current
@@ -137,10 +146,30 @@ impl Reader {
     /// [`Error::PlaceMissing`] when no indexed chunk covers the place; otherwise as [`Reader::search`].
     pub fn related(&mut self, path: &str, line: u32, request: &SearchRequest) -> Result<Answer> {
         request.check_shape()?;
+        let started = Instant::now();
         let filter = Filter::new(&request.filter)?;
         let collections = self.chosen(&request.collections)?;
         self.prepare(Mode::Hybrid, &collections, true)?;
-        related::search(self, path, line, request, &filter, &collections)
+        let sight = self.sight(&collections);
+        sight.related(started, path, line, request, &filter)
+    }
+
+    /// Returns what a search of loaded collections looks at.
+    fn sight<'a>(&'a self, collections: &'a [Collection]) -> Sight<'a> {
+        let views = collections
+            .iter()
+            .filter_map(|collection| Some((collection, self.views.get(&collection.id)?)));
+        Sight {
+            store: &self.db,
+            views: views.collect(),
+            model: self.embedder.as_ref().map(|embedder| embedder.name()),
+            vector: None,
+            missing: self.model_problem.as_ref().map(|problem| Missing {
+                reason: Reason::ModelMissing,
+                problem: problem.clone(),
+            }),
+            threads: self.config.threads,
+        }
     }
 
     /// Returns the collections asked for; without any, the one that holds the current folder, else all.
@@ -156,8 +185,8 @@ impl Reader {
             let mut holding = Vec::new();
             for collection in &self.collections {
                 for source in self.db.sources(collection.id)? {
-                    if folder.starts_with(&source.root) {
-                        holding.push((source.root.components().count(), collection));
+                    if let Some(root) = source.folder().filter(|root| folder.starts_with(root)) {
+                        holding.push((root.components().count(), collection));
                     }
                 }
             }
@@ -167,6 +196,21 @@ impl Reader {
             }
         }
         Ok(self.collections.clone())
+    }
+}
+
+/// Answers from the stored texts, without any index.
+pub(crate) fn scan_store(
+    store: &dyn Store,
+    request: &SearchRequest,
+    filter: &Filter,
+    collections: &[Collection],
+) -> Result<Answer> {
+    match request.mode {
+        Mode::Direct => direct::search(store, request, filter, collections),
+        Mode::Literal | Mode::Regex | Mode::Hybrid | Mode::Text | Mode::Vector => {
+            scanned::search(store, request, filter, collections)
+        }
     }
 }
 

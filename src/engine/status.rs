@@ -133,7 +133,10 @@ fn collection_status(
         counts: db.counts(collection.id, model)?,
         name: collection.name,
         generation: collection.generation,
-        roots: sources.into_iter().map(|source| source.root).collect(),
+        roots: sources
+            .iter()
+            .filter_map(|source| source.folder().map(Path::to_owned))
+            .collect(),
         skipped_by_reason,
         skipped,
     })

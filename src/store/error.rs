@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::error::{Error, ErrorCode};
 
 /// What can go wrong in the store.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// The file is not a database, or its structure is broken.
@@ -70,6 +70,12 @@ pub enum StoreError {
         /// What SQLite said.
         detail: String,
     },
+    /// The thread that writes is gone, or one of its transactions panicked.
+    #[error("the writer of {} has ended", .path.display())]
+    WriterGone {
+        /// The database file.
+        path: PathBuf,
+    },
     /// Anything else that the database reports.
     #[error("the store {} failed: {detail}", .path.display())]
     Failed {
@@ -91,6 +97,7 @@ impl StoreError {
             StoreError::LibraryTooOld { .. } => ErrorCode::Internal,
             StoreError::Denied { .. } => ErrorCode::PermissionDenied,
             StoreError::Failed { .. } => ErrorCode::Io,
+            StoreError::WriterGone { .. } => ErrorCode::NotReady,
         }
     }
 
@@ -114,6 +121,7 @@ impl StoreError {
             StoreError::Denied { .. } => {
                 "check the owner and the permissions of the data directory".to_owned()
             }
+            StoreError::WriterGone { .. } => "start the server again".to_owned(),
             StoreError::Failed { .. } => return None,
         })
     }

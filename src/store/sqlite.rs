@@ -9,6 +9,11 @@ use rusqlite::{Connection, ErrorCode as SqliteCode, OpenFlags};
 use super::{StoreError, StoreResult};
 
 pub mod content;
+mod shared;
+mod writer_thread;
+
+pub use shared::SharedContent;
+pub use writer_thread::{Grouped, WriterThread};
 
 /// Oldest SQLite whose WAL mode has no known way to lose or corrupt data (3.51.3 mends the WAL-reset race).
 const VERSION_MIN: (i32, &str) = (3_051_003, "3.51.3");
@@ -108,6 +113,10 @@ pub(super) fn migrate(
             }
         });
     }
+    // A step may have to rebuild a table that others refer to. The switch has no effect inside a transaction.
+    connection
+        .pragma_update(None, "foreign_keys", false)
+        .map_err(explain)?;
     let transaction = connection.transaction().map_err(explain)?;
     for migration in &migrations[found as usize..] {
         transaction.execute_batch(migration).map_err(explain)?;
@@ -118,7 +127,20 @@ pub(super) fn migrate(
     transaction
         .pragma_update(None, "user_version", known)
         .map_err(explain)?;
+    let is_torn = transaction
+        .prepare("PRAGMA foreign_key_check")
+        .and_then(|mut check| check.exists([]))
+        .map_err(explain)?;
+    if is_torn {
+        return Err(StoreError::Damaged {
+            path: path.to_owned(),
+            detail: "rows refer to rows that are not there".to_owned(),
+        });
+    }
     transaction.commit().map_err(explain)?;
+    connection
+        .pragma_update(None, "foreign_keys", true)
+        .map_err(explain)?;
     if !is_new {
         tracing::info!(path = %path.display(), from = found, to = known, "Migrated the store");
     }

@@ -86,9 +86,22 @@ pub fn chunk(
     limits: &Limits,
     out_of_time: &dyn Fn() -> bool,
 ) -> Result<Chunked, Refused> {
+    chunk_as(Language::of(path, bytes), bytes, limits, out_of_time)
+}
+
+/// As [`chunk`], for a text the language of which is known, or is known to be none.
+///
+/// # Errors
+///
+/// As [`chunk`].
+pub fn chunk_as(
+    language: Option<Language>,
+    bytes: &[u8],
+    limits: &Limits,
+    out_of_time: &dyn Fn() -> bool,
+) -> Result<Chunked, Refused> {
     let limits = limits.in_range();
     Refused::check(bytes, limits.file_bytes_max)?;
-    let language = Language::of(path, bytes);
     let text = Text::new(bytes);
     let mut outline = Outline::read(&text, language, &limits, out_of_time);
     // In broken files, as below a heading of bytes that are no text, what is defined may have no name.

@@ -45,7 +45,7 @@ mod tree;
 #[cfg(test)]
 mod outline;
 
-pub use chunk::{Chunk, Chunked, Parsing, chunk};
+pub use chunk::{Chunk, Chunked, Parsing, chunk, chunk_as};
 pub use language::Language;
 pub use limits::Limits;
 pub use refused::Refused;

@@ -25,6 +25,12 @@ pub struct Collection {
     postings: Postings,
 }
 
+/// The newest commit of the lexical index, seen from a collection.
+pub struct Refreshed {
+    reader: LexicalReader,
+    postings: Postings,
+}
+
 impl Collection {
     /// A collection without chunks, whose vectors have `dimensions` numbers.
     pub fn new(reader: LexicalReader, dimensions: usize) -> Self {
@@ -72,10 +78,27 @@ impl Collection {
     /// # Errors
     /// Where its files cannot be read; the collection stays as it was.
     pub fn refresh(&mut self) -> Result<(), Error> {
-        self.reader.reload()?;
-        self.postings = Postings::new(&self.reader, &self.catalogue);
-        self.catalogue.settle();
+        let refreshed = self.refreshed()?;
+        self.install(refreshed);
         Ok(())
+    }
+
+    /// The first half of [`refresh`](Self::refresh), which takes as long as reading the commit: searches go on beside it.
+    /// What it returns is to be [installed](Self::install) before the collection is changed again.
+    ///
+    /// # Errors
+    /// Where the files of the lexical index cannot be read.
+    pub fn refreshed(&self) -> Result<Refreshed, Error> {
+        let reader = self.reader.reloaded()?;
+        let postings = Postings::new(&reader, &self.catalogue);
+        Ok(Refreshed { reader, postings })
+    }
+
+    /// The second half of [`refresh`](Self::refresh), which takes no time.
+    pub fn install(&mut self, refreshed: Refreshed) {
+        self.reader = refreshed.reader;
+        self.postings = refreshed.postings;
+        self.catalogue.settle();
     }
 
     /// The best chunks for a query, best first.
@@ -188,6 +211,11 @@ impl Collection {
     /// Whether there are no chunks.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether a chunk is there.
+    pub fn contains(&self, id: ChunkId) -> bool {
+        self.catalogue.slot(id).is_some()
     }
 
     /// How many chunks have a vector.

@@ -193,8 +193,23 @@ impl LexicalReader {
     /// # Errors
     /// Where its files cannot be read; the view stays as it was.
     pub fn reload(&mut self) -> Result<(), Error> {
+        *self = self.reloaded()?;
+        Ok(())
+    }
+
+    /// A reader of the newest commit beside this one, which shares what does not change of a segment.
+    ///
+    /// # Errors
+    /// Where its files cannot be read.
+    pub fn reloaded(&self) -> Result<Self, Error> {
         self.reader.reload()?;
-        self.load_segments()
+        let mut newer = Self {
+            reader: self.reader.clone(),
+            layout: self.layout,
+            segments: self.segments.clone(),
+        };
+        newer.load_segments()?;
+        Ok(newer)
     }
 
     pub(crate) fn segments(&self) -> &[Arc<SegmentData>] {

@@ -65,7 +65,7 @@ mod vectors;
 
 pub use allowed::Allowed;
 pub use chunk::{ChunkId, ChunkRecord, Definition, FileId, SymbolKind};
-pub use collection::Collection;
+pub use collection::{Collection, Refreshed};
 pub use error::Error;
 pub use explain::{
     Bm25Explanation, Explanation, FusionExplanation, RuleEffect, TermExplanation, VectorExplanation,

@@ -118,7 +118,7 @@ fn existing(config: &Config) -> Result<u64> {
 
 fn fill_with_random_vectors(config: &Config, embedder: &Embedder) -> Result<()> {
     let _lock = DataDir::new(&config.data_dir).lock()?;
-    let mut db = Box::new(ContentDb::open(&config.data_dir)?);
+    let mut db = ContentDb::open(&config.data_dir)?;
     let model = db.put_model(
         embedder.fingerprint(),
         embedder.name(),

@@ -25,8 +25,29 @@ const OPS_PAGE: usize = 2_000;
 const COMMIT_FIRST: Duration = Duration::from_millis(250);
 const COMMIT_LAST: Duration = Duration::from_secs(4);
 
+/// The text index of a collection, as a run that writes sees it.
+pub trait TextIndex {
+    /// Applies what the log holds beyond what was applied. Visible after the next commit.
+    ///
+    /// # Errors
+    /// Those of the store, the index and the disk.
+    fn catch_up(&mut self, db: &mut dyn StoreWriter) -> Result<()>;
+
+    /// Commits if the last commit is long enough ago.
+    ///
+    /// # Errors
+    /// As [`TextIndex::commit`].
+    fn commit_if_due(&mut self, db: &mut dyn StoreWriter) -> Result<()>;
+
+    /// Makes what was applied visible and durable, and trims the log behind it.
+    ///
+    /// # Errors
+    /// Those of the store, the index and the disk.
+    fn commit(&mut self, db: &mut dyn StoreWriter) -> Result<()>;
+}
+
 /// Follows the log of one collection.
-pub(super) struct LexicalFollower {
+pub struct LexicalFollower {
     collection: CollectionId,
     folder: PathBuf,
     writer: LexicalWriter,
@@ -38,7 +59,10 @@ pub(super) struct LexicalFollower {
 
 impl LexicalFollower {
     /// Opens the index of a collection for writing, rebuilt from the store if need be.
-    pub(super) fn open(
+    ///
+    /// # Errors
+    /// Those of the store, the index and the disk; an index that another writer holds.
+    pub fn open(
         store: &dyn Store,
         data_dir: &DataDir,
         collection: CollectionId,
@@ -95,8 +119,26 @@ impl LexicalFollower {
         Ok(follower)
     }
 
+    /// Returns the number of the last row of the log that was applied.
+    pub fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    /// Lets the first commit from now on be due at once.
+    pub fn begin_run(&mut self) {
+        self.commit_after = Duration::ZERO;
+    }
+
+    /// Whether the last commit is long enough ago for another one. The first is always due.
+    pub fn is_due(&self) -> bool {
+        self.committed == 0 || self.committed_at.elapsed() >= self.commit_after
+    }
+
     /// Applies what the log holds beyond what was applied. Visible after the next commit.
-    pub(super) fn catch_up(&mut self, store: &dyn Store) -> Result<()> {
+    ///
+    /// # Errors
+    /// Those of the store and the index.
+    pub fn follow(&mut self, store: &dyn Store) -> Result<()> {
         loop {
             let ops = store.ops_after(self.collection, self.applied, OPS_PAGE)?;
             let Some(last) = ops.last() else {
@@ -124,23 +166,15 @@ impl LexicalFollower {
         }
     }
 
-    /// Commits if the last commit is long enough ago.
-    pub(super) fn commit_if_due(&mut self, store: &mut dyn StoreWriter) -> Result<()> {
-        if self.committed_at.elapsed() < self.commit_after && self.committed > 0 {
-            return Ok(());
-        }
-        self.commit_after = (self.commit_after * 2).min(COMMIT_LAST);
-        self.commit(store)
-    }
-
-    /// Makes what was applied visible and durable, and trims the log behind it.
-    pub(super) fn commit(&mut self, store: &mut dyn StoreWriter) -> Result<()> {
+    /// Makes what was applied visible and durable, if there is any; the log is left to the caller.
+    ///
+    /// # Errors
+    /// Those of the index and the disk.
+    pub fn commit_applied(&mut self) -> Result<()> {
         if self.applied == self.committed {
             return Ok(());
         }
-        self.commit_now()?;
-        store.trim_ops(self.collection, self.applied)?;
-        Ok(())
+        self.commit_now()
     }
 
     fn commit_now(&mut self) -> Result<()> {
@@ -149,6 +183,29 @@ impl LexicalFollower {
             .map_err(|error| explain(&self.folder, error))?;
         self.committed = self.applied;
         self.committed_at = Instant::now();
+        self.commit_after = (self.commit_after * 2).clamp(COMMIT_FIRST, COMMIT_LAST);
+        Ok(())
+    }
+}
+
+impl TextIndex for LexicalFollower {
+    fn catch_up(&mut self, db: &mut dyn StoreWriter) -> Result<()> {
+        self.follow(db.store())
+    }
+
+    fn commit_if_due(&mut self, db: &mut dyn StoreWriter) -> Result<()> {
+        if self.is_due() {
+            self.commit(db)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, db: &mut dyn StoreWriter) -> Result<()> {
+        if self.applied == self.committed {
+            return Ok(());
+        }
+        self.commit_now()?;
+        db.trim_ops(self.collection, self.applied)?;
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use embedder_chunking::{Chunk, Chunked, Limits};
+use embedder_chunking::{Chunk, Language, Limits};
 use embedder_index::embedded_text::chunk_text;
 use embedder_index::{ChunkId, ChunkRecord, Definition, FileId, SymbolKind};
 
@@ -43,14 +43,9 @@ impl<'a> Preparer<'a> {
         config: &Config,
         known: &'a HashMap<String, FileRow>,
     ) -> Preparer<'a> {
-        let file_bytes_max = usize::try_from(config.file_bytes_max).unwrap_or(usize::MAX);
-        let limits = Limits {
-            file_bytes_max,
-            ..Limits::default()
-        };
         Preparer {
             root,
-            limits,
+            limits: limits_of(config),
             parse_time_max: Duration::from_millis(config.parse_ms_max),
             known,
         }
@@ -79,30 +74,23 @@ impl<'a> Preparer<'a> {
                 changed_ns,
             };
         }
-        let started = Instant::now();
-        let out_of_time = || started.elapsed() > self.parse_time_max;
-        // A panic here is a defect of a parser; the file pays for it, not the run.
-        let cut = catch_unwind(AssertUnwindSafe(|| {
-            embedder_chunking::chunk(&file.path, &bytes, &self.limits, &out_of_time)
-        }));
-        let chunked = match cut {
-            Ok(Ok(chunked)) => chunked,
-            Ok(Err(refused)) => return skip(refused.to_string()),
-            Err(_) => return skip("the parser failed: please report this file".to_owned()),
+        let text = Text {
+            path: &file.path,
+            language: Language::of(&file.path, &bytes),
+            bytes: &bytes,
         };
-        FileChange::Put(NewFile {
-            path: file.path.clone(),
-            bytes: bytes.len() as u64,
-            changed_ns,
-            hash,
-            language: chunked.language.map(|language| language.name()),
-            metadata: metadata_of(&chunked, &bytes),
-            chunks: chunked
-                .chunks
-                .iter()
-                .map(|chunk| new_chunk(&file.path, &chunked, chunk, &bytes))
-                .collect(),
-        })
+        match text.cut(&self.limits, self.parse_time_max) {
+            Ok(chunks) => FileChange::Put(NewFile {
+                path: file.path.clone(),
+                bytes: bytes.len() as u64,
+                changed_ns,
+                hash,
+                language: text.language.map(Language::name),
+                metadata: text.metadata(),
+                chunks,
+            }),
+            Err(reason) => skip(reason),
+        }
     }
 
     /// Reads a file that may have been swapped for something else since it was listed: a link is not followed, a pipe
@@ -132,6 +120,14 @@ impl<'a> Preparer<'a> {
     }
 }
 
+/// Returns the chunker's limits.
+pub(crate) fn limits_of(config: &Config) -> Limits {
+    Limits {
+        file_bytes_max: usize::try_from(config.file_bytes_max).unwrap_or(usize::MAX),
+        ..Limits::default()
+    }
+}
+
 /// Returns the time to store: none for a file so young that it may change again without its time changing.
 fn settled(changed_ns: i64) -> i64 {
     let now = SystemTime::now()
@@ -147,38 +143,71 @@ fn settled(changed_ns: i64) -> i64 {
     }
 }
 
-fn metadata_of(chunked: &Chunked, bytes: &[u8]) -> Metadata {
-    if chunked
-        .language
-        .is_some_and(|language| language.name() == "markdown")
-    {
-        front_matter(&String::from_utf8_lossy(bytes))
-    } else {
-        Metadata::new()
-    }
+/// A text to be cut into chunks: of a file, or handed over by a client.
+pub(crate) struct Text<'a> {
+    /// What it goes by; a part of what is embedded.
+    pub(crate) path: &'a str,
+    /// The language it is read as.
+    pub(crate) language: Option<Language>,
+    /// Its content.
+    pub(crate) bytes: &'a [u8],
 }
 
-fn new_chunk(path: &str, chunked: &Chunked, chunk: &Chunk, bytes: &[u8]) -> NewChunk {
-    let text = String::from_utf8_lossy(&bytes[chunk.bytes.clone()]).into_owned();
-    let record = ChunkRecord {
-        // What is embedded does not depend on the ids, which the store gives later.
-        id: ChunkId(0),
-        file: FileId(0),
-        path: path.to_owned(),
-        language: chunked.language.map(|language| language.name().to_owned()),
-        start_line: chunk.start_line,
-        end_line: chunk.end_line,
-        definitions: chunk.symbols.iter().map(definition).collect(),
-        scope: chunk.scope.clone(),
-    };
-    NewChunk {
-        start_line: chunk.start_line,
-        end_line: chunk.end_line,
-        duplicate_key: duplicate_key(&text),
-        embed_hash: embed_hash(&chunk_text(&record, &text)),
-        symbols: record.definitions,
-        scope: record.scope,
-        text,
+impl Text<'_> {
+    /// Cuts it; when `time_max` has passed, by lines.
+    ///
+    /// # Errors
+    /// Why it cannot be used, in words for the user.
+    pub(crate) fn cut(&self, limits: &Limits, time_max: Duration) -> Result<Vec<NewChunk>, String> {
+        let started = Instant::now();
+        let out_of_time = || started.elapsed() > time_max;
+        // A panic here is a defect of a parser; the text pays for it, not the run.
+        let cut = catch_unwind(AssertUnwindSafe(|| {
+            embedder_chunking::chunk_as(self.language, self.bytes, limits, &out_of_time)
+        }));
+        match cut {
+            Ok(Ok(chunked)) => Ok(chunked
+                .chunks
+                .iter()
+                .map(|chunk| self.new_chunk(chunk))
+                .collect()),
+            Ok(Err(refused)) => Err(refused.to_string()),
+            Err(_) => Err("the parser failed: please report this file".to_owned()),
+        }
+    }
+
+    /// Returns the facts that it says of itself.
+    fn metadata(&self) -> Metadata {
+        let is_markdown = |language: Language| language.name() == "markdown";
+        if self.language.is_some_and(is_markdown) {
+            front_matter(&String::from_utf8_lossy(self.bytes))
+        } else {
+            Metadata::new()
+        }
+    }
+
+    fn new_chunk(&self, chunk: &Chunk) -> NewChunk {
+        let text = String::from_utf8_lossy(&self.bytes[chunk.bytes.clone()]).into_owned();
+        let record = ChunkRecord {
+            // What is embedded does not depend on the ids, which the store gives later.
+            id: ChunkId(0),
+            file: FileId(0),
+            path: self.path.to_owned(),
+            language: self.language.map(|language| language.name().to_owned()),
+            start_line: chunk.start_line,
+            end_line: chunk.end_line,
+            definitions: chunk.symbols.iter().map(definition).collect(),
+            scope: chunk.scope.clone(),
+        };
+        NewChunk {
+            start_line: chunk.start_line,
+            end_line: chunk.end_line,
+            duplicate_key: duplicate_key(&text),
+            embed_hash: embed_hash(&chunk_text(&record, &text)),
+            symbols: record.definitions,
+            scope: record.scope,
+            text,
+        }
     }
 }
 

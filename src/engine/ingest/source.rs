@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::PIPELINE_VERSION;
 use crate::error::{Error, Result};
-use crate::store::sqlite::content::ContentDb;
-use crate::store::{Collection, CollectionKind, Source, Store, StoreWriter};
+use crate::store::{Collection, CollectionKind, Source, SourceKind, Store, StoreWriter};
 
 /// Returns the absolute path of a folder to be indexed.
-pub(super) fn checked_root(path: &Path) -> Result<PathBuf> {
+///
+/// # Errors
+/// A path that is missing, a file, or not UTF-8.
+pub fn checked_root(path: &Path) -> Result<PathBuf> {
     let root = path.canonicalize().map_err(|error| {
         if error.kind() == std::io::ErrorKind::NotFound {
             Error::PathMissing(path.to_owned())
@@ -49,7 +51,7 @@ pub(super) fn find_source(
         if let Some(source) = store
             .sources(collection.id)?
             .into_iter()
-            .find(|source| source.root == root)
+            .find(|source| source.folder() == Some(root))
         {
             return Ok((collection.name.clone(), Some(source)));
         }
@@ -69,23 +71,36 @@ pub(super) fn find_source(
 }
 
 /// Returns the collection and the source of a folder, made if they are not there.
-pub(super) fn claim_source(
-    db: &mut ContentDb,
+///
+/// # Errors
+/// A name that cannot be one, or that holds another folder; a folder inside an indexed one; those of the store.
+pub fn claim_source(
+    db: &mut dyn StoreWriter,
     root: &Path,
     asked: Option<&str>,
 ) -> Result<(Collection, Source)> {
-    let (name, _) = find_source(db, root, asked)?;
+    let (name, _) = find_source(db.store(), root, asked)?;
     check_collection_name(&name)?;
     let collection = db.put_collection(&name, CollectionKind::Code)?;
+    if collection.kind != CollectionKind::Code {
+        return Err(Error::Argument {
+            problem: format!("the collection `{name}` holds {}", collection.kind.name()),
+            remedy: "folders go into collections of code: name another one".to_owned(),
+        });
+    }
     let root = root.to_str().expect("checked_root refuses other paths");
-    let source = db.put_source(collection.id, root, PIPELINE_VERSION)?;
+    let source = db.put_source(collection.id, SourceKind::Folder, root, PIPELINE_VERSION)?;
     Ok((collection, source))
 }
 
 /// Longest name of a collection in bytes.
 const COLLECTION_NAME_BYTES_MAX: usize = 128;
 
-fn check_collection_name(name: &str) -> Result<()> {
+/// Refuses what cannot be the name of a collection.
+///
+/// # Errors
+/// An empty or overlong name, one with slashes or control characters.
+pub fn check_collection_name(name: &str) -> Result<()> {
     let is_fine = !name.is_empty()
         && name.len() <= COLLECTION_NAME_BYTES_MAX
         && !name
@@ -106,7 +121,10 @@ fn check_collection_name(name: &str) -> Result<()> {
 fn refuse_nested(store: &dyn Store, collections: &[Collection], root: &Path) -> Result<()> {
     for collection in collections {
         for source in store.sources(collection.id)? {
-            if root.starts_with(&source.root) {
+            let Some(outer) = source.folder() else {
+                continue;
+            };
+            if root.starts_with(outer) {
                 return Err(Error::Argument {
                     problem: format!(
                         "{} is part of the collection `{}`",
@@ -115,7 +133,7 @@ fn refuse_nested(store: &dyn Store, collections: &[Collection], root: &Path) -> 
                     ),
                     remedy: format!(
                         "run `embedder index {}`, or pass --collection NAME for a collection of its own",
-                        source.root.display()
+                        outer.display()
                     ),
                 });
             }

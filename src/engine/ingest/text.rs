@@ -5,15 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use super::difference::{Difference, kind_of_reason};
-use super::lexical::LexicalFollower;
+use super::lexical::TextIndex;
 use super::prepare::{PIPELINE_VERSION, Preparer};
 use super::progress::{Event, Progress};
+use super::surroundings::Surroundings;
 use super::{IndexReport, walk, workers};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::store::data_dir::DataDir;
-use crate::store::sqlite::content::ContentDb;
-use crate::store::{FileChange, Source, Store, StoreWriter};
+use crate::store::{FileChange, Source, StoreWriter};
 
 /// Files in one transaction: few enough that text appears early, many enough that the commits do not add up.
 const BATCH_FILES: usize = 256;
@@ -24,7 +23,7 @@ const BATCH_CHUNKS: usize = 2_000;
 /// The part of a run that makes text search answer.
 pub(super) struct TextPhase<'a> {
     pub(super) config: &'a Config,
-    pub(super) data_dir: &'a DataDir,
+    pub(super) surroundings: &'a dyn Surroundings,
     pub(super) root: &'a Path,
     pub(super) source: &'a Source,
     pub(super) within: &'a [String],
@@ -34,7 +33,7 @@ pub(super) struct TextPhase<'a> {
 
 impl TextPhase<'_> {
     /// Brings the store and the text index up to date with the folder.
-    pub(super) fn run(&self, db: &mut ContentDb, report: &mut IndexReport) -> Result<()> {
+    pub(super) fn run(&self, db: &mut dyn StoreWriter, report: &mut IndexReport) -> Result<()> {
         let found = walk::walk(
             self.root,
             self.within,
@@ -43,7 +42,7 @@ impl TextPhase<'_> {
         )?;
         report.files = found.len() as u64;
         let is_current = self.source.pipeline == PIPELINE_VERSION;
-        let difference = Difference::between(found, db.files(self.source.id)?, is_current);
+        let difference = Difference::between(found, db.store().files(self.source.id)?, is_current);
         report.removed = difference.removed.len() as u64;
         report.skipped = difference.skipped.clone();
         let bytes = difference.to_read.iter().map(|file| file.bytes).sum();
@@ -53,13 +52,14 @@ impl TextPhase<'_> {
             bytes,
         });
 
-        let mut follower = LexicalFollower::open(db, self.data_dir, self.source.collection)?;
-        follower.catch_up(db)?;
+        let mut index = self.surroundings.text_index(db, self.source.collection)?;
+        let index = index.as_mut();
+        index.catch_up(db)?;
         db.apply(self.source, &difference.removed)?;
         db.apply(self.source, &difference.to_skip)?;
-        self.read_all(db, &mut follower, difference, report)?;
-        follower.catch_up(db)?;
-        follower.commit(db)?;
+        self.read_all(db, index, difference, report)?;
+        index.catch_up(db)?;
+        index.commit(db)?;
         if !is_current {
             db.set_pipeline(self.source.id, PIPELINE_VERSION)?;
         }
@@ -72,8 +72,8 @@ impl TextPhase<'_> {
     /// Reads and cuts the changed files on all threads; this thread alone writes.
     fn read_all(
         &self,
-        db: &mut ContentDb,
-        follower: &mut LexicalFollower,
+        db: &mut dyn StoreWriter,
+        index: &mut dyn TextIndex,
         difference: Difference,
         report: &mut IndexReport,
     ) -> Result<()> {
@@ -84,16 +84,16 @@ impl TextPhase<'_> {
             difference.to_read.into_iter(),
             threads,
             self.stop,
-            || (),
+            || self.surroundings.begin_worker(),
             |(), file| preparer.prepare(&file),
-            |changes| self.write_all(db, follower, changes, total, report),
+            |changes| self.write_all(db, index, changes, total, report),
         )
     }
 
     fn write_all(
         &self,
-        db: &mut ContentDb,
-        follower: &mut LexicalFollower,
+        db: &mut dyn StoreWriter,
+        index: &mut dyn TextIndex,
         changes: mpsc::Receiver<FileChange>,
         total: u64,
         report: &mut IndexReport,
@@ -118,8 +118,8 @@ impl TextPhase<'_> {
                 batch_chunks = 0;
                 db.apply(self.source, &batch)?;
                 batch.clear();
-                follower.catch_up(db)?;
-                follower.commit_if_due(db)?;
+                index.catch_up(db)?;
+                index.commit_if_due(db)?;
                 self.progress.report(&Event::Files {
                     done,
                     total,
@@ -129,9 +129,9 @@ impl TextPhase<'_> {
         }
         chunks += batch_chunks as u64;
         db.apply(self.source, &batch)?;
-        follower.catch_up(db)?;
+        index.catch_up(db)?;
         if self.stop.load(Ordering::Relaxed) {
-            follower.commit(db)?;
+            index.commit(db)?;
             return Err(Error::Interrupted);
         }
         self.progress.report(&Event::Files {

@@ -12,6 +12,7 @@ use embedder_inference::{InputKind, Workspace};
 
 use super::prepare::embed_hash;
 use super::progress::{Event, Progress};
+use super::surroundings::Surroundings;
 use super::workers;
 use crate::engine::embed::Embedder;
 use crate::error::{Error, Result};
@@ -29,9 +30,9 @@ const COMMIT_EVERY: Duration = Duration::from_millis(500);
 
 /// What the phase did.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Embedded {
-    pub(super) texts: u64,
-    pub(super) truncated: u64,
+pub(crate) struct Embedded {
+    pub(crate) texts: u64,
+    pub(crate) truncated: u64,
 }
 
 /// Vectors of one batch, with how many of its texts were cut.
@@ -40,100 +41,123 @@ struct Batch {
     truncated: u64,
 }
 
-/// Computes and stores the missing vectors of a collection.
-///
-/// # Errors
-/// Those of the store; [`Error::Interrupted`] when `stop` was set, with what was computed until then stored.
-pub(super) fn fill(
-    db: &mut dyn StoreWriter,
-    collection: CollectionId,
-    model: ModelId,
-    embedder: &Embedder,
-    threads: usize,
-    progress: &dyn Progress,
-    stop: &AtomicBool,
-) -> Result<Embedded> {
-    let counts = db.counts(collection, Some(model))?;
-    let total = counts.chunks - counts.embedded;
-    let mut embedded = Embedded::default();
-    let mut after = ChunkId(0);
-    loop {
-        let page = db.pending_vectors(collection, model, after, PAGE)?;
-        let Some(last) = page.last() else { break };
-        after = last.id;
-        fill_page(db, model, embedder, threads, page, stop, &mut |now| {
-            embedded.texts += now.vectors.len() as u64;
-            embedded.truncated += now.truncated;
-            progress.report(&Event::Vectors {
-                done: embedded.texts.min(total),
-                total,
-            });
-        })?;
-        if stop.load(Ordering::Relaxed) {
-            return Err(Error::Interrupted);
-        }
+/// Computes the missing vectors of a collection.
+pub(crate) struct Fill<'a> {
+    pub(crate) collection: CollectionId,
+    pub(crate) embedder: &'a Embedder,
+    pub(crate) surroundings: &'a dyn Surroundings,
+    pub(crate) threads: usize,
+    pub(crate) progress: &'a dyn Progress,
+    pub(crate) stop: &'a AtomicBool,
+}
+
+impl Fill<'_> {
+    /// Computes and stores them.
+    ///
+    /// # Errors
+    /// Those of the store; [`Error::Interrupted`] when `stop` was set, with what was computed until then stored.
+    pub(crate) fn run(&self, db: &mut dyn StoreWriter) -> Result<(ModelId, Embedded)> {
+        let model = db.put_model(
+            self.embedder.fingerprint(),
+            self.embedder.name(),
+            self.embedder.dimensions(),
+        )?;
+        self.fill(db, model).map(|embedded| (model, embedded))
     }
-    Ok(embedded)
-}
 
-fn fill_page(
-    db: &mut dyn StoreWriter,
-    model: ModelId,
-    embedder: &Embedder,
-    threads: usize,
-    mut page: Vec<ChunkRow>,
-    stop: &AtomicBool,
-    each: &mut dyn FnMut(&Batch),
-) -> Result<()> {
-    // Texts of like length in one batch: the workers finish together, and a batch fits the encoder's chunks.
-    page.sort_by_key(|chunk| chunk.text.len());
-    workers::spread(
-        page.chunks(BATCH),
-        threads,
-        stop,
-        Workspace::default,
-        |workspace, chunks| embed(embedder, workspace, chunks),
-        |batches| store_all(db, model, batches, each),
-    )
-}
-
-fn embed(embedder: &Embedder, workspace: &mut Workspace, chunks: &[ChunkRow]) -> Batch {
-    let texts: Vec<String> = chunks
-        .iter()
-        .map(|chunk| chunk_text(&chunk.record(), &chunk.text))
-        .collect();
-    let tokens: Vec<_> = texts
-        .iter()
-        .map(|text| embedder.tokenize(text, InputKind::Document))
-        .collect();
-    let truncated = tokens.iter().filter(|tokens| tokens.truncated).count() as u64;
-    let flat = embedder.encode(workspace, &tokens);
-    let vectors = flat.chunks_exact(embedder.dimensions());
-    let vectors = texts
-        .iter()
-        .zip(vectors)
-        .map(|(text, vector)| (embed_hash(text), vector.to_vec()))
-        .collect();
-    Batch { vectors, truncated }
-}
-
-fn store_all(
-    db: &mut dyn StoreWriter,
-    model: ModelId,
-    batches: mpsc::Receiver<Batch>,
-    each: &mut dyn FnMut(&Batch),
-) -> Result<()> {
-    let mut waiting = Vec::new();
-    let mut committed = Instant::now();
-    for batch in batches {
-        each(&batch);
-        waiting.extend(batch.vectors);
-        if committed.elapsed() >= COMMIT_EVERY {
-            db.put_vectors(model, &waiting)?;
-            waiting.clear();
-            committed = Instant::now();
+    fn fill(&self, db: &mut dyn StoreWriter, model: ModelId) -> Result<Embedded> {
+        let Fill {
+            collection,
+            progress,
+            stop,
+            ..
+        } = *self;
+        let counts = db.store().counts(collection, Some(model))?;
+        let total = counts.chunks - counts.embedded;
+        let mut embedded = Embedded::default();
+        let mut after = ChunkId(0);
+        loop {
+            let page = db.store().pending_vectors(collection, model, after, PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            self.fill_page(db, model, page, &mut |now| {
+                embedded.texts += now.vectors.len() as u64;
+                embedded.truncated += now.truncated;
+                progress.report(&Event::Vectors {
+                    done: embedded.texts.min(total),
+                    total,
+                });
+            })?;
+            if stop.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
         }
+        Ok(embedded)
     }
-    db.put_vectors(model, &waiting)?;
-    Ok(())
+
+    fn fill_page(
+        &self,
+        db: &mut dyn StoreWriter,
+        model: ModelId,
+        mut page: Vec<ChunkRow>,
+        each: &mut dyn FnMut(&Batch),
+    ) -> Result<()> {
+        // Texts of like length in one batch: the workers finish together, and a batch fits the encoder's chunks.
+        page.sort_by_key(|chunk| chunk.text.len());
+        workers::spread(
+            page.chunks(BATCH),
+            self.threads,
+            self.stop,
+            || {
+                self.surroundings.begin_worker();
+                Workspace::default()
+            },
+            |workspace, chunks| self.embed(workspace, chunks),
+            |batches| self.store_all(db, model, batches, each),
+        )
+    }
+
+    fn embed(&self, workspace: &mut Workspace, chunks: &[ChunkRow]) -> Result<Batch> {
+        let texts: Vec<String> = chunks
+            .iter()
+            .map(|chunk| chunk_text(&chunk.record(), &chunk.text))
+            .collect();
+        let tokens: Vec<_> = texts
+            .iter()
+            .map(|text| self.embedder.tokenize(text, InputKind::Document))
+            .collect();
+        let truncated = tokens.iter().filter(|tokens| tokens.truncated).count() as u64;
+        let flat = self.surroundings.encode(self.embedder, workspace, tokens)?;
+        let vectors = flat.chunks_exact(self.embedder.dimensions());
+        let vectors = texts
+            .iter()
+            .zip(vectors)
+            .map(|(text, vector)| (embed_hash(text), vector.to_vec()))
+            .collect();
+        Ok(Batch { vectors, truncated })
+    }
+
+    fn store_all(
+        &self,
+        db: &mut dyn StoreWriter,
+        model: ModelId,
+        batches: mpsc::Receiver<Result<Batch>>,
+        each: &mut dyn FnMut(&Batch),
+    ) -> Result<()> {
+        let mut waiting = Vec::new();
+        let mut committed = Instant::now();
+        for batch in batches {
+            let batch = batch?;
+            each(&batch);
+            waiting.extend(batch.vectors);
+            if committed.elapsed() >= COMMIT_EVERY {
+                db.put_vectors(model, &waiting)?;
+                self.surroundings.vectors_stored(db, self.collection)?;
+                waiting.clear();
+                committed = Instant::now();
+            }
+        }
+        db.put_vectors(model, &waiting)?;
+        self.surroundings.vectors_stored(db, self.collection)
+    }
 }

@@ -1,14 +1,15 @@
 //! Hits, and what they rest on.
 
 use embedder_index::Explanation;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Mode;
 use super::snippet::Snippet;
 use crate::store::Collection;
 
 /// A place that answers.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Hit {
     /// The chunk's id.
     pub id: i64,
@@ -29,15 +30,16 @@ pub struct Hit {
     /// The lines that show why.
     pub snippet: Snippet,
     /// Neighbours that were asked for, in order.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub context: Vec<ContextChunk>,
     /// Why the hit is where it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub explain: Option<Explanation>,
 }
 
 /// A chunk beside a hit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ContextChunk {
     /// First line, from 1.
     pub start_line: u32,
@@ -48,7 +50,7 @@ pub struct ContextChunk {
 }
 
 /// Hits and what they rest on.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Answer {
     /// The hits, best first.
     pub hits: Vec<Hit>,
@@ -57,17 +59,41 @@ pub struct Answer {
 }
 
 /// Why an answer is less than was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// There is no model, so nothing is searched by meaning.
     ModelMissing,
     /// The scan reached its time limit; what it found until then is there.
     OutOfTime,
+    /// The query could not be embedded in time.
+    EmbedTimeout,
+    /// The encoder refused or failed.
+    EmbedUnavailable,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Reason; 4] = [
+        Self::ModelMissing,
+        Self::OutOfTime,
+        Self::EmbedTimeout,
+        Self::EmbedUnavailable,
+    ];
+
+    /// Returns its stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ModelMissing => "model_missing",
+            Self::OutOfTime => "out_of_time",
+            Self::EmbedTimeout => "embed_timeout",
+            Self::EmbedUnavailable => "embed_unavailable",
+        }
+    }
 }
 
 /// What an answer rests on.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Meta {
     /// The mode that served the answer.
     pub served_by: Mode,
@@ -85,7 +111,7 @@ pub struct Meta {
     /// The model in use.
     pub model: Option<String>,
     /// Why there is none although one was wanted, and what to do about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_problem: Option<String>,
     /// Changes of the store that the text index does not hold yet.
     pub changes_behind: u64,
@@ -94,7 +120,7 @@ pub struct Meta {
 }
 
 /// A collection that was searched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Searched {
     /// Its name.
     pub name: String,

@@ -12,7 +12,7 @@ use crate::engine::embed::Embedder;
 use crate::error::{Error, Result};
 use crate::store::data_dir::DataDir;
 use crate::store::sqlite::content::ContentDb;
-use crate::store::{Collection, Store};
+use crate::store::{Collection, CollectionId, ModelId, Store};
 
 impl Reader {
     /// Loads what a ranked search of these collections needs and is not loaded: model and vectors on a thread of their
@@ -123,10 +123,21 @@ fn vectors_of(
     collection: &Collection,
     embedder: &Embedder,
 ) -> Result<VectorSet> {
-    let mut set = VectorSet::new(embedder.dimensions());
-    if let Some(model) = store.model(embedder.fingerprint())? {
+    let model = store.model(embedder.fingerprint())?;
+    read_vectors(store, collection.id, model, embedder.dimensions())
+}
+
+/// Reads the vectors of a collection by a model.
+pub(crate) fn read_vectors(
+    store: &dyn Store,
+    collection: CollectionId,
+    model: Option<ModelId>,
+    dimensions: usize,
+) -> Result<VectorSet> {
+    let mut set = VectorSet::new(dimensions);
+    if let Some(model) = model {
         let mut pushed = Ok(());
-        store.vectors(collection.id, model, &mut |chunk, vector| {
+        store.vectors(collection, model, &mut |chunk, vector| {
             if pushed.is_ok() {
                 pushed = set.push(index_id(chunk), vector);
             }

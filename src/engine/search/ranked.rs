@@ -2,53 +2,45 @@
 
 use std::time::Instant;
 
-use embedder_index::embedded_text::query_text;
-use embedder_index::{Mode as Retrievers, ParsedQuery, QueryVector, Request, Rule, Weight};
+use embedder_index::{Mode as Retrievers, ParsedQuery, Request, Rule, Weight};
 
 use super::filter::Filter;
 use super::snippet::snippet;
 use super::view::{View, store_id};
-use super::{
-    Answer, COMPLETE_ENOUGH, Hit, Meta, Mode, Reader, Reason, SearchRequest, Searched,
-    millis_since, neighbours, symbol_of,
-};
+use super::{Answer, Hit, Mode, SearchRequest, Sight, neighbours, symbol_of};
 use crate::error::{Error, Result};
-use crate::store::{Collection, Counts, Store};
+use crate::store::Collection;
 
 /// Vectors that make a second thread worth its start.
 const PARALLEL_VECTORS: usize = 20_000;
 
 pub(super) fn search(
-    reader: &Reader,
+    sight: &Sight<'_>,
+    started: Instant,
     request: &SearchRequest,
     filter: &Filter,
-    collections: &[Collection],
 ) -> Result<Answer> {
-    let started = Instant::now();
     let query = ParsedQuery::parse(&request.query);
-    let served_by = reader.serving(request.mode, collections);
-    let vector = match (&reader.embedder, served_by) {
-        (Some(embedder), Mode::Hybrid | Mode::Vector) => Some(QueryVector::new(
-            &embedder.embed_query(&query_text(&request.query)),
-        )?),
-        _ => None,
+    let served_by = sight.serving(request.mode);
+    let vector = match served_by {
+        Mode::Hybrid | Mode::Vector => sight.vector.as_deref(),
+        Mode::Text | Mode::Literal | Mode::Regex | Mode::Direct => None,
     };
     let mut hits = Vec::new();
-    for collection in collections {
-        let view = reader.view(collection)?;
+    for &(collection, view) in &sight.views {
         let allowed = view.allowed(filter);
         let ranked = rank(
             view,
             &Request {
                 query: &query,
-                vector: vector.as_ref(),
+                vector,
                 mode: retrievers(served_by),
                 allowed: allowed.as_ref(),
                 limit: request.limit,
                 rules: request.rules,
                 explain: request.explain,
             },
-            reader.config.threads,
+            sight.threads,
         )?;
         hits.extend(ranked.into_iter().map(|hit| (collection, hit)));
     }
@@ -66,11 +58,11 @@ pub(super) fn search(
             hit,
             words: &words,
         };
-        answer.extend(found.show(reader, request, filter)?);
+        answer.extend(found.show(sight, request, filter)?);
     }
     Ok(Answer {
         hits: answer,
-        meta: reader.meta(started, served_by, collections)?,
+        meta: sight.meta(started, served_by),
     })
 }
 
@@ -170,17 +162,17 @@ impl Found<'_> {
     /// Reads what is shown of the hit; none where the chunk went since the collection was loaded.
     pub(super) fn show(
         self,
-        reader: &Reader,
+        sight: &Sight<'_>,
         request: &SearchRequest,
         filter: &Filter,
     ) -> Result<Option<Hit>> {
         let id = store_id(self.hit.id);
-        let Some(mut chunk) = reader.db.chunks(&[id])?.pop() else {
+        let Some(mut chunk) = sight.store.chunks(&[id])?.pop() else {
             return Ok(None);
         };
-        let view = reader.view(self.collection)?;
+        let view = sight.view(self.collection)?;
         if let Some(copy) = view.other_place(&chunk, filter) {
-            let Some(copy) = reader.db.chunks(&[copy])?.pop() else {
+            let Some(copy) = sight.store.chunks(&[copy])?.pop() else {
                 return Ok(None);
             };
             chunk = copy;
@@ -198,75 +190,10 @@ impl Found<'_> {
                 self.words,
                 request.snippet_lines,
             ),
-            context: neighbours(&reader.db, &chunk, request.context)?,
+            context: neighbours(sight.store, &chunk, request.context)?,
             explain: self.hit.explanation,
             path: chunk.path,
             language: chunk.language,
         }))
-    }
-}
-
-impl Reader {
-    pub(super) fn view(&self, collection: &Collection) -> Result<&View> {
-        self.views
-            .get(&collection.id)
-            .ok_or_else(|| Error::Internal("a collection was not loaded".to_owned()))
-    }
-
-    /// Returns the mode that can serve: text where there is no model, or not enough vectors yet.
-    pub(super) fn serving(&self, asked: Mode, collections: &[Collection]) -> Mode {
-        let counts = self.counts(collections);
-        let has_vectors = self.embedder.is_some() && counts.embedded > 0;
-        if asked == Mode::Hybrid && !(has_vectors && counts.embedded_fraction() >= COMPLETE_ENOUGH)
-        {
-            Mode::Text
-        } else {
-            asked
-        }
-    }
-
-    fn views_of(&self, collections: &[Collection]) -> impl Iterator<Item = &View> {
-        collections
-            .iter()
-            .filter_map(|collection| self.views.get(&collection.id))
-    }
-
-    fn counts(&self, collections: &[Collection]) -> Counts {
-        self.views_of(collections)
-            .fold(Counts::default(), |sum, view| Counts {
-                chunks: sum.chunks + view.counts.chunks,
-                embedded: sum.embedded + view.counts.embedded,
-                skipped: sum.skipped + view.counts.skipped,
-                files: 0,
-            })
-    }
-
-    pub(super) fn meta(
-        &self,
-        started: Instant,
-        served_by: Mode,
-        collections: &[Collection],
-    ) -> Result<Meta> {
-        let counts = self.counts(collections);
-        let is_missing = self.model_problem.is_some();
-        Ok(Meta {
-            served_by,
-            degraded: is_missing,
-            reasons: if is_missing {
-                vec![Reason::ModelMissing]
-            } else {
-                Vec::new()
-            },
-            took_ms: millis_since(started),
-            embedded_fraction: self.embedder.is_some().then(|| counts.embedded_fraction()),
-            skipped_files: counts.skipped,
-            model_problem: self.model_problem.clone(),
-            changes_behind: self.views_of(collections).map(|view| view.behind).sum(),
-            model: self
-                .embedder
-                .as_ref()
-                .map(|embedder| embedder.name().to_owned()),
-            collections: collections.iter().map(Searched::from).collect(),
-        })
     }
 }

@@ -8,21 +8,20 @@ use embedder_index::{Mode as Retrievers, ParsedQuery, QueryVector, Request};
 use super::filter::Filter;
 use super::ranked::Found;
 use super::view::{View, index_id};
-use super::{Answer, Mode, Reader, SearchRequest, relative_to};
+use super::{Answer, Mode, SearchRequest, Sight, relative_to};
 use crate::error::{Error, Result};
-use crate::store::{ChunkRow, Collection, Store};
+use crate::store::{ChunkRow, Collection};
 
 pub(super) fn search(
-    reader: &Reader,
+    sight: &Sight<'_>,
+    started: Instant,
     path: &str,
     line: u32,
     request: &SearchRequest,
     filter: &Filter,
-    collections: &[Collection],
 ) -> Result<Answer> {
-    let started = Instant::now();
-    let (collection, place) = find_place(reader, path, line, collections)?;
-    let view = reader.view(&collection)?;
+    let (collection, place) = find_place(sight, path, line)?;
+    let view = sight.view(collection)?;
     let own = index_id(view.canonical(place.id));
     let allowed = view.allowed(filter);
     // One more than asked for, because the place itself is always nearest.
@@ -47,15 +46,15 @@ pub(super) fn search(
     let mut shown = Vec::new();
     for hit in hits {
         let found = Found {
-            collection: &collection,
+            collection,
             hit,
             words: &[],
         };
-        shown.extend(found.show(reader, request, filter)?);
+        shown.extend(found.show(sight, request, filter)?);
     }
     Ok(Answer {
         hits: shown,
-        meta: reader.meta(started, served_by, std::slice::from_ref(&collection))?,
+        meta: sight.of(collection).meta(started, served_by),
     })
 }
 
@@ -77,21 +76,16 @@ fn by_words(
 }
 
 /// Finds the chunk at a place, by the path from the current folder, else from the root of a source.
-fn find_place(
-    reader: &Reader,
-    path: &str,
-    line: u32,
-    collections: &[Collection],
-) -> Result<(Collection, ChunkRow)> {
+fn find_place<'a>(sight: &Sight<'a>, path: &str, line: u32) -> Result<(&'a Collection, ChunkRow)> {
     let path = path.strip_prefix("./").unwrap_or(path);
-    for collection in collections {
-        let sources = reader.db.sources(collection.id)?;
+    for &(collection, _) in &sight.views {
+        let sources = sight.store.sources(collection.id)?;
         let below_roots = sources
             .iter()
-            .filter_map(|source| relative_to(&source.root, path));
+            .filter_map(|source| relative_to(source.folder()?, path));
         for path in below_roots.chain(std::iter::once(path.to_owned())) {
-            if let Some(chunk) = reader.db.chunk_at(collection.id, &path, line)? {
-                return Ok((collection.clone(), chunk));
+            if let Some(chunk) = sight.store.chunk_at(collection.id, &path, line)? {
+                return Ok((collection, chunk));
             }
         }
     }

@@ -17,7 +17,18 @@ pub const CONTEXT_MAX: u32 = 20;
 
 /// How to search.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    clap::ValueEnum,
+    utoipa::ToSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -33,6 +44,28 @@ pub enum Mode {
     Regex,
     /// By word in the stored text itself, without any index.
     Direct,
+}
+
+impl Mode {
+    /// Whether the mode ranks by an index; the others scan the stored text.
+    pub fn is_ranked(self) -> bool {
+        match self {
+            Mode::Hybrid | Mode::Text | Mode::Vector => true,
+            Mode::Literal | Mode::Regex | Mode::Direct => false,
+        }
+    }
+
+    /// Returns its stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Hybrid => "hybrid",
+            Mode::Text => "text",
+            Mode::Vector => "vector",
+            Mode::Literal => "literal",
+            Mode::Regex => "regex",
+            Mode::Direct => "direct",
+        }
+    }
 }
 
 /// A question with everything that shapes its answer.
@@ -75,7 +108,7 @@ impl SearchRequest {
     }
 
     /// Refuses what cannot be answered.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let chars = self.query.chars().count();
         if self.query.trim().is_empty() {
             return Err(Error::Query {
@@ -107,7 +140,7 @@ impl SearchRequest {
     }
 
     /// The same without the query.
-    pub(super) fn check_shape(&self) -> Result<()> {
+    pub(crate) fn check_shape(&self) -> Result<()> {
         if !(1..=LIMIT_MAX).contains(&self.limit) {
             return Err(Error::Argument {
                 problem: format!("{} is no limit for hits", self.limit),

@@ -1,9 +1,9 @@
 //! The few lines of a chunk that show why it was found.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Some lines of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Snippet {
     /// Number of the first line, from 1.
     pub start_line: u32,

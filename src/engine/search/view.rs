@@ -2,37 +2,68 @@
 
 use std::collections::HashMap;
 
-use embedder_index::{Allowed, Collection as IndexCollection, VectorSet};
+use embedder_index::{Allowed, ChunkRecord, Collection as IndexCollection, Refreshed, VectorSet};
 
 use super::filter::Filter;
 use crate::engine::ingest::lexical::open_for_reading;
 use crate::error::Result;
 use crate::store::data_dir::DataDir;
-use crate::store::{ChunkId, ChunkRow, Collection, Counts, Duplicate, FileId, Metadata, Store};
+use crate::store::{
+    ChunkId, ChunkRow, Collection, CollectionId, Counts, Duplicate, FileId, Metadata, Store,
+};
 
 /// A collection at one generation.
-pub(super) struct View {
-    pub(super) index: IndexCollection,
+pub(crate) struct View {
+    pub(crate) index: IndexCollection,
     places: Option<Places>,
-    pub(super) counts: Counts,
+    pub(crate) counts: Counts,
     /// Changes of the store that its text index does not hold yet.
-    pub(super) behind: u64,
+    pub(crate) behind: u64,
     generation: u64,
     has_vectors: bool,
 }
 
 /// What a filter asks beyond the places of the indexed chunks. Loaded when it is needed first: most searches have no
 /// filter.
-struct Places {
+pub(crate) struct Places {
     /// Where else the text of an indexed chunk stands.
     duplicates: HashMap<ChunkId, Vec<Duplicate>>,
     /// Facts of files.
     metadata: HashMap<FileId, Metadata>,
 }
 
+impl Places {
+    /// Reads them.
+    pub(crate) fn load(store: &dyn Store, collection: CollectionId) -> Result<Places> {
+        let mut places = Places {
+            duplicates: HashMap::new(),
+            metadata: HashMap::new(),
+        };
+        for duplicate in store.duplicates(collection)? {
+            places
+                .duplicates
+                .entry(duplicate.canonical)
+                .or_default()
+                .push(duplicate);
+        }
+        for file in store.metadata(collection)? {
+            places.metadata.insert(file.file, file.facts);
+        }
+        Ok(places)
+    }
+}
+
+/// What the store says of a collection beside its chunks.
+pub(crate) struct Standing {
+    /// How often what is indexed has changed.
+    pub(crate) generation: u64,
+    /// Files that are there but not indexed.
+    pub(crate) skipped: u64,
+}
+
 impl View {
     /// Loads a collection, without its vectors.
-    pub(super) fn open(
+    pub(crate) fn open(
         store: &dyn Store,
         data_dir: &DataDir,
         collection: &Collection,
@@ -59,48 +90,92 @@ impl View {
         })
     }
 
+    /// Adds chunks that came into the collection; their words are found after the next [`View::install`].
+    pub(crate) fn put(&mut self, records: &[ChunkRecord]) {
+        for record in records {
+            self.index.put(record);
+        }
+        self.counts.chunks = self.index.len() as u64;
+    }
+
+    /// Reads the newest commit of the text index, beside searches that go on.
+    ///
+    /// # Errors
+    /// Where its files cannot be read.
+    pub(crate) fn refreshed(&self) -> Result<Refreshed> {
+        Ok(self.index.refreshed()?)
+    }
+
+    /// Turns to a newer state of the collection: its words, and without the chunks that went.
+    pub(crate) fn install(&mut self, refreshed: Refreshed, gone: &[ChunkId], now: &Standing) {
+        self.index.install(refreshed);
+        for &chunk in gone {
+            self.index.delete(index_id(chunk));
+        }
+        self.counts.chunks = self.index.len() as u64;
+        self.counts.embedded = self.index.vectors_len() as u64;
+        self.counts.skipped = now.skipped;
+        self.generation = now.generation;
+        self.behind = 0;
+        self.places = None;
+    }
+
+    /// Adds vectors of chunks; those of chunks that are not there are dropped.
+    ///
+    /// # Errors
+    /// A vector of other dimensions, or with a number that is not finite.
+    pub(crate) fn put_vectors(&mut self, vectors: &[(ChunkId, Vec<f32>)]) -> Result<()> {
+        for (chunk, vector) in vectors {
+            self.index.put_vector(index_id(*chunk), vector)?;
+        }
+        self.counts.embedded = self.index.vectors_len() as u64;
+        Ok(())
+    }
+
     /// Adds the vectors, which were read beside; those of chunks that the view does not show are dropped.
-    pub(super) fn set_vectors(&mut self, set: VectorSet) {
+    pub(crate) fn set_vectors(&mut self, set: VectorSet) {
         self.index.set_vectors(set);
         self.counts.embedded = self.index.vectors_len() as u64;
         self.has_vectors = true;
     }
 
     /// Loads what a filter asks, unless it is loaded.
-    pub(super) fn load_places(&mut self, store: &dyn Store, collection: &Collection) -> Result<()> {
-        if self.places.is_some() {
-            return Ok(());
+    pub(crate) fn load_places(&mut self, store: &dyn Store, collection: &Collection) -> Result<()> {
+        if !self.has_places() {
+            self.places = Some(Places::load(store, collection.id)?);
         }
-        let mut places = Places {
-            duplicates: HashMap::new(),
-            metadata: HashMap::new(),
-        };
-        for duplicate in store.duplicates(collection.id)? {
-            places
-                .duplicates
-                .entry(duplicate.canonical)
-                .or_default()
-                .push(duplicate);
-        }
-        for file in store.metadata(collection.id)? {
-            places.metadata.insert(file.file, file.facts);
-        }
-        self.places = Some(places);
         Ok(())
     }
 
+    /// Whether what a filter asks is loaded.
+    pub(crate) fn has_places(&self) -> bool {
+        self.places.is_some()
+    }
+
+    /// Adds what a filter asks, which was read beside when the view was of this generation; else it is dropped.
+    pub(crate) fn set_places(&mut self, places: Places, generation: u64) {
+        if self.generation == generation {
+            self.places = Some(places);
+        }
+    }
+
+    /// How often what is indexed had changed when the view was loaded, or followed the store last.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// Whether the view shows the collection as it is.
-    pub(super) fn is_of(&self, collection: &Collection) -> bool {
+    pub(crate) fn is_of(&self, collection: &Collection) -> bool {
         self.generation == collection.generation
     }
 
     /// Whether vectors were added.
-    pub(super) fn has_vectors(&self) -> bool {
+    pub(crate) fn has_vectors(&self) -> bool {
         self.has_vectors
     }
 
     /// Returns the chunks that pass a filter at one of their places; none when every chunk passes.
-    pub(super) fn allowed(&self, filter: &Filter) -> Option<Allowed> {
+    pub(crate) fn allowed(&self, filter: &Filter) -> Option<Allowed> {
         if filter.is_open() {
             return None;
         }
@@ -119,7 +194,7 @@ impl View {
     }
 
     /// Returns the place of an indexed chunk's text that passes a filter, where the chunk's own place does not.
-    pub(super) fn other_place(&self, chunk: &ChunkRow, filter: &Filter) -> Option<ChunkId> {
+    pub(crate) fn other_place(&self, chunk: &ChunkRow, filter: &Filter) -> Option<ChunkId> {
         if self.passes(filter, chunk.file, &chunk.path, chunk.language.as_deref()) {
             return None;
         }
@@ -131,7 +206,7 @@ impl View {
     }
 
     /// Returns the indexed chunk that stands for a chunk.
-    pub(super) fn canonical(&self, chunk: ChunkId) -> ChunkId {
+    pub(crate) fn canonical(&self, chunk: ChunkId) -> ChunkId {
         let all = self.places.iter().flat_map(|places| &places.duplicates);
         let standing_for = |(canonical, copies): (&ChunkId, &Vec<Duplicate>)| {
             copies
@@ -152,11 +227,11 @@ impl View {
 }
 
 /// The index knows chunks by the same number, which is never negative.
-pub(super) fn index_id(id: ChunkId) -> embedder_index::ChunkId {
+pub(crate) fn index_id(id: ChunkId) -> embedder_index::ChunkId {
     embedder_index::ChunkId(id.0.unsigned_abs())
 }
 
 /// The way back.
-pub(super) fn store_id(id: embedder_index::ChunkId) -> ChunkId {
+pub(crate) fn store_id(id: embedder_index::ChunkId) -> ChunkId {
     ChunkId(id.0 as i64)
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+use super::writer_thread::Grouped;
 use super::{Access, check_structure, connect, explain, migrate};
 use crate::store::{StoreError, StoreResult};
 
@@ -75,6 +76,18 @@ impl ContentDb {
         Ok(database)
     }
 
+    /// Marks the store as closed in good order. Without it the next writer checks the whole structure first.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn close(self) -> StoreResult<()> {
+        self.set_state("closed", "1")?;
+        let ContentDb { connection, path } = self;
+        connection
+            .close()
+            .map_err(|(_, error)| super::explain(&path, &error))
+    }
+
     /// Checks the structure of the whole file; reads all of it.
     pub fn check_structure(&self) -> StoreResult<()> {
         check_structure(&self.connection, &self.path)
@@ -128,6 +141,37 @@ impl ContentDb {
 
     fn explain(&self, error: &rusqlite::Error) -> StoreError {
         explain(&self.path, error)
+    }
+}
+
+impl Grouped for ContentDb {
+    fn begin(&mut self) -> StoreResult<()> {
+        self.batch("BEGIN IMMEDIATE")
+    }
+
+    fn commit(&mut self) -> StoreResult<()> {
+        self.batch("COMMIT")
+    }
+
+    fn roll_back(&mut self) {
+        // It fails only where SQLite has rolled back by itself.
+        let _ = self.batch("ROLLBACK");
+    }
+
+    fn is_in_transaction(&self) -> bool {
+        !self.connection.is_autocommit()
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl ContentDb {
+    fn batch(&self, sql: &str) -> StoreResult<()> {
+        self.connection
+            .execute_batch(sql)
+            .map_err(|error| self.explain(&error))
     }
 }
 

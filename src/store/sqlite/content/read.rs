@@ -5,7 +5,8 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::{ContentDb, decode_vector};
 use crate::store::{
     ChunkId, ChunkRow, Collection, CollectionId, CollectionKind, Counts, Duplicate, FileFacts,
-    FileId, FileRow, ModelId, Op, OpKind, Source, SourceId, Store, StoreResult,
+    FileId, FileRow, JobRow, JobState, Metadata, ModelId, Op, OpKind, Source, SourceId, SourceKind,
+    Store, StoreResult,
 };
 
 /// Columns of a [`ChunkRow`], in the order that [`chunk_row`] reads them.
@@ -47,6 +48,90 @@ fn json<T: serde::de::DeserializeOwned + Default>(
             column,
             rusqlite::types::Type::Text,
             Box::new(error),
+        )
+    })
+}
+
+/// Columns of a [`Collection`], in the order that [`collection_row`] reads them.
+pub(super) const COLLECTION_COLUMNS: &str = "id, name, kind, dimensions, generation";
+
+pub(super) fn collection_row(row: &Row<'_>) -> rusqlite::Result<Collection> {
+    Ok(Collection {
+        id: CollectionId(row.get(0)?),
+        name: row.get(1)?,
+        kind: named(row, 2, CollectionKind::from_name)?,
+        dimensions: row.get(3)?,
+        generation: row.get::<_, i64>(4)?.unsigned_abs(),
+    })
+}
+
+/// Columns of a [`Source`], in the order that [`source_row`] reads them.
+pub(super) const SOURCE_COLUMNS: &str = "id, kind, root, pipeline";
+
+pub(super) fn source_row(collection: CollectionId, row: &Row<'_>) -> rusqlite::Result<Source> {
+    let kind = |name: &str| match name {
+        "folder" => Some(SourceKind::Folder),
+        "documents" => Some(SourceKind::Documents),
+        _ => None,
+    };
+    Ok(Source {
+        id: SourceId(row.get(0)?),
+        collection,
+        kind: named(row, 1, kind)?,
+        root: row.get::<_, String>(2)?.into(),
+        pipeline: row.get(3)?,
+    })
+}
+
+/// Columns of a [`FileRow`], in the order that [`file_row`] reads them.
+const FILE_COLUMNS: &str =
+    "file.id, file.path, file.bytes, file.changed_ns, file.hash, file.skipped";
+
+fn file_row(row: &Row<'_>) -> rusqlite::Result<FileRow> {
+    Ok(FileRow {
+        id: FileId(row.get(0)?),
+        path: row.get(1)?,
+        bytes: row.get::<_, i64>(2)?.unsigned_abs(),
+        changed_ns: row.get(3)?,
+        hash: row.get(4)?,
+        skipped: row.get(5)?,
+    })
+}
+
+/// Columns of a [`JobRow`], in the order that [`job_row`] reads them.
+const JOB_COLUMNS: &str = "id, collection, source_id, within, with_vectors, state, created_ms, started_ms, \
+                           finished_ms, report, error_code, error";
+
+fn job_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
+    let ms = |value: i64| value.unsigned_abs();
+    let code: Option<String> = row.get(10)?;
+    Ok(JobRow {
+        id: row.get(0)?,
+        collection: row.get(1)?,
+        source: SourceId(row.get(2)?),
+        within: json(row, 3)?,
+        with_vectors: row.get(4)?,
+        state: named(row, 5, JobState::from_name)?,
+        created_ms: ms(row.get(6)?),
+        started_ms: row.get::<_, Option<i64>>(7)?.map(ms),
+        finished_ms: row.get::<_, Option<i64>>(8)?.map(ms),
+        report: row.get(9)?,
+        error: code.zip(row.get(11)?),
+    })
+}
+
+/// Reads a column that holds one of a few names.
+fn named<T>(
+    row: &Row<'_>,
+    column: usize,
+    meaning: impl Fn(&str) -> Option<T>,
+) -> rusqlite::Result<T> {
+    let name = row.get_ref(column)?.as_str()?;
+    meaning(name).ok_or_else(|| {
+        rusqlite::Error::FromSqlConversionFailure(
+            column,
+            rusqlite::types::Type::Text,
+            format!("{name:?} is none of the names known here").into(),
         )
     })
 }
@@ -101,44 +186,43 @@ impl ContentDb {
 
 impl Store for ContentDb {
     fn collections(&self) -> StoreResult<Vec<Collection>> {
-        self.rows(
-            "SELECT id, name, generation FROM collection ORDER BY name",
-            [],
-            |row| {
-                Ok(Collection {
-                    id: CollectionId(row.get(0)?),
-                    name: row.get(1)?,
-                    kind: CollectionKind::Code,
-                    generation: row.get::<_, i64>(2)?.unsigned_abs(),
-                })
-            },
-        )
+        let sql = format!("SELECT {COLLECTION_COLUMNS} FROM collection ORDER BY name");
+        self.rows(&sql, [], collection_row)
     }
 
     fn sources(&self, collection: CollectionId) -> StoreResult<Vec<Source>> {
-        let sql = "SELECT id, root, pipeline FROM source WHERE collection_id = ?1 ORDER BY id";
-        self.rows(sql, [collection.0], |row| {
-            Ok(Source {
-                id: SourceId(row.get(0)?),
-                collection,
-                root: row.get::<_, String>(1)?.into(),
-                pipeline: row.get(2)?,
-            })
-        })
+        let sql =
+            format!("SELECT {SOURCE_COLUMNS} FROM source WHERE collection_id = ?1 ORDER BY id");
+        self.rows(&sql, [collection.0], |row| source_row(collection, row))
     }
 
     fn files(&self, source: SourceId) -> StoreResult<Vec<FileRow>> {
-        let sql = "SELECT id, path, bytes, changed_ns, hash, skipped FROM file WHERE source_id = ?1 ORDER BY path";
-        self.rows(sql, [source.0], |row| {
-            Ok(FileRow {
-                id: FileId(row.get(0)?),
-                path: row.get(1)?,
-                bytes: row.get::<_, i64>(2)?.unsigned_abs(),
-                changed_ns: row.get(3)?,
-                hash: row.get(4)?,
-                skipped: row.get(5)?,
-            })
-        })
+        let sql = format!("SELECT {FILE_COLUMNS} FROM file WHERE source_id = ?1 ORDER BY path");
+        self.rows(&sql, [source.0], file_row)
+    }
+
+    fn file(&self, source: SourceId, path: &str) -> StoreResult<Option<FileRow>> {
+        let sql = format!("SELECT {FILE_COLUMNS} FROM file WHERE source_id = ?1 AND path = ?2");
+        Ok(self.rows(&sql, params![source.0, path], file_row)?.pop())
+    }
+
+    fn facts(&self, file: FileId) -> StoreResult<Metadata> {
+        let sql = "SELECT metadata FROM file WHERE id = ?1 AND metadata IS NOT NULL";
+        let facts = self.rows(sql, [file.0], |row| json(row, 0))?.pop();
+        Ok(facts.unwrap_or_default())
+    }
+
+    fn file_at(
+        &self,
+        collection: CollectionId,
+        path: &str,
+    ) -> StoreResult<Option<(FileRow, Option<String>)>> {
+        let sql = format!(
+            "SELECT {FILE_COLUMNS}, file.language FROM source JOIN file ON file.source_id = source.id \
+             WHERE source.collection_id = ?1 AND file.path = ?2 AND file.skipped IS NULL ORDER BY source.id LIMIT 1"
+        );
+        let read = |row: &Row<'_>| Ok((file_row(row)?, row.get(6)?));
+        Ok(self.rows(&sql, params![collection.0, path], read)?.pop())
     }
 
     fn metadata(&self, collection: CollectionId) -> StoreResult<Vec<FileFacts>> {
@@ -301,6 +385,56 @@ impl Store for ContentDb {
         self.stream(sql, [collection.0, model.0], read, &mut |()| true)
     }
 
+    fn vectors_after(
+        &self,
+        collection: CollectionId,
+        model: ModelId,
+        after: i64,
+        each: &mut dyn FnMut(i64, ChunkId, &[f32]),
+    ) -> StoreResult<()> {
+        // CROSS JOIN keeps the order of the loops: the few new vectors first, by the primary key.
+        let sql = "SELECT vector.id, chunk.id, vector.data FROM vector CROSS JOIN chunk \
+                   WHERE vector.id > ?3 AND vector.model_id = ?2 AND chunk.embed_hash = vector.embed_hash \
+                     AND chunk.collection_id = ?1 AND chunk.canonical = 1 ORDER BY vector.id";
+        let mut values = Vec::new();
+        let read = |row: &Row<'_>| {
+            decode_vector(row.get_ref(2)?.as_blob()?, &mut values);
+            each(row.get(0)?, ChunkId(row.get(1)?), &values);
+            Ok(())
+        };
+        self.stream(
+            sql,
+            params![collection.0, model.0, after],
+            read,
+            &mut |()| true,
+        )
+    }
+
+    fn vectors_of(
+        &self,
+        chunks: &[ChunkId],
+        model: ModelId,
+        each: &mut dyn FnMut(ChunkId, &[f32]),
+    ) -> StoreResult<()> {
+        let sql = "SELECT vector.data FROM chunk JOIN vector ON vector.model_id = ?2 \
+                   AND vector.embed_hash = chunk.embed_hash WHERE chunk.id = ?1";
+        let mut values = Vec::new();
+        for &chunk in chunks {
+            let read = |row: &Row<'_>| {
+                decode_vector(row.get_ref(0)?.as_blob()?, &mut values);
+                each(chunk, &values);
+                Ok(())
+            };
+            self.stream(sql, params![chunk.0, model.0], read, &mut |()| true)?;
+        }
+        Ok(())
+    }
+
+    fn last_vector(&self) -> StoreResult<i64> {
+        self.number("SELECT max(id) FROM vector", [])
+            .map(|id| id as i64)
+    }
+
     fn pending_vectors(
         &self,
         collection: CollectionId,
@@ -353,5 +487,22 @@ impl Store for ContentDb {
             "SELECT trimmed FROM collection WHERE id = ?1",
             [collection.0],
         )
+    }
+
+    fn jobs(&self, limit: usize) -> StoreResult<Vec<JobRow>> {
+        let sql = format!("SELECT {JOB_COLUMNS} FROM job ORDER BY id DESC LIMIT ?1");
+        self.rows(&sql, [limit], job_row)
+    }
+
+    fn job(&self, id: &str) -> StoreResult<Option<JobRow>> {
+        let sql = format!("SELECT {JOB_COLUMNS} FROM job WHERE id = ?1");
+        Ok(self.rows(&sql, [id], job_row)?.pop())
+    }
+
+    fn open_jobs(&self) -> StoreResult<Vec<JobRow>> {
+        let sql = format!(
+            "SELECT {JOB_COLUMNS} FROM job WHERE state IN ('queued', 'running') ORDER BY id"
+        );
+        self.rows(&sql, [], job_row)
     }
 }

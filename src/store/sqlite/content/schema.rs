@@ -6,7 +6,7 @@ use crate::store::sqlite::Migration;
 pub(super) const APPLICATION_ID: i32 = 0x656d_6201;
 
 /// The steps; the schema's version is their number.
-pub(super) const MIGRATIONS: &[Migration] = &[V1];
+pub(super) const MIGRATIONS: &[Migration] = &[V1, V2];
 
 const V1: Migration = "
 CREATE TABLE collection (
@@ -94,4 +94,41 @@ CREATE TABLE state (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+/// Collections of documents and of vectors, sources without a folder, jobs. SQLite cannot change a CHECK, so the table
+/// of collections is copied; foreign keys are off meanwhile and checked afterwards.
+const V2: Migration = "
+CREATE TABLE collection_new (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    name       TEXT    NOT NULL UNIQUE,
+    kind       TEXT    NOT NULL CHECK (kind IN ('code', 'documents', 'vectors')),
+    dimensions INTEGER CHECK ((kind = 'vectors') = (dimensions IS NOT NULL)),
+    generation INTEGER NOT NULL DEFAULT 0,
+    trimmed    INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO collection_new (id, name, kind, generation, trimmed) SELECT id, name, kind, generation, trimmed FROM collection;
+-- An id stays used for ever: the folder of an index is named by it.
+DELETE FROM sqlite_sequence WHERE name = 'collection_new';
+INSERT INTO sqlite_sequence (name, seq) SELECT 'collection_new', seq FROM sqlite_sequence WHERE name = 'collection';
+DROP TABLE collection;
+ALTER TABLE collection_new RENAME TO collection;
+
+ALTER TABLE source ADD COLUMN kind TEXT NOT NULL DEFAULT 'folder' CHECK (kind IN ('folder', 'documents'));
+
+CREATE TABLE job (
+    id           TEXT    PRIMARY KEY,
+    collection   TEXT    NOT NULL,
+    source_id    INTEGER NOT NULL,
+    within       TEXT    NOT NULL,
+    with_vectors INTEGER NOT NULL,
+    state        TEXT    NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed', 'cancelled')),
+    created_ms   INTEGER NOT NULL,
+    started_ms   INTEGER,
+    finished_ms  INTEGER,
+    report       TEXT,
+    error_code   TEXT,
+    error        TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX job_open ON job (state, id) WHERE state IN ('queued', 'running');
 ";

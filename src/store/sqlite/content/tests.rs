@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::*;
 use crate::store::{
-    ChunkId, Collection, CollectionKind, FileChange, FileId, NewChunk, NewFile, Op, OpKind, Source,
-    Store, StoreWriter,
+    ChunkId, Collection, CollectionKind, FileChange, FileId, JobRow, JobState, NewChunk, NewFile,
+    Op, OpKind, Source, SourceKind, Store, StoreWriter,
 };
 
 struct Fixture {
@@ -20,7 +20,9 @@ fn fixture() -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let mut db = ContentDb::open(dir.path()).unwrap();
     let collection = db.put_collection("code", CollectionKind::Code).unwrap();
-    let source = db.put_source(collection.id, "/src", 1).unwrap();
+    let source = db
+        .put_source(collection.id, SourceKind::Folder, "/src", 1)
+        .unwrap();
     Fixture {
         dir,
         db,
@@ -183,7 +185,7 @@ fn a_file_that_turns_unfit_loses_its_chunks_and_keeps_its_reason() {
 fn a_vector_is_shared_by_equal_texts_and_collected_when_none_is_left() {
     let mut f = fixture();
     let model = f.db.put_model("print", "name", 2).unwrap();
-    f.apply(&[file("a.rs", &["ab", "cd"]), file("b.rs", &["ab"])]);
+    f.apply(&[file("a.rs", &["cd", "ab"]), file("b.rs", &["ab"])]);
     let pending =
         f.db.pending_vectors(f.collection.id, model, ChunkId(0), 100)
             .unwrap();
@@ -192,7 +194,7 @@ fn a_vector_is_shared_by_equal_texts_and_collected_when_none_is_left() {
             .iter()
             .map(|row| row.text.as_str())
             .collect::<Vec<_>>(),
-        ["ab", "cd"]
+        ["cd", "ab"]
     );
     let vectors: Vec<_> = pending
         .iter()
@@ -214,6 +216,12 @@ fn a_vector_is_shared_by_equal_texts_and_collected_when_none_is_left() {
         f.db.counts(f.collection.id, Some(model)).unwrap().embedded,
         2
     );
+    f.apply(&[file("a.rs", &[]), file("b.rs", &[])]);
+    assert_eq!(f.db.collect_vectors().unwrap(), 0, "the newest stays");
+    let last = f.db.last_vector().unwrap();
+    f.db.put_vectors(model, &[([9; 32], vec![1.0, 0.0])])
+        .unwrap();
+    assert!(f.db.last_vector().unwrap() > last, "so numbers grow");
 }
 
 #[test]
@@ -234,7 +242,7 @@ fn a_trimmed_log_remembers_how_far_it_was_trimmed() {
 }
 
 fn close(fixture: Fixture) -> tempfile::TempDir {
-    Box::new(fixture.db).close().unwrap();
+    fixture.db.close().unwrap();
     fixture.dir
 }
 
@@ -306,6 +314,125 @@ fn a_reader_of_an_unused_directory_creates_nothing() {
         Err(StoreError::Absent { .. })
     ));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn vectors_are_handed_out_as_they_come_for_every_chunk_that_has_them() {
+    let mut f = fixture();
+    let model = f.db.put_model("print", "name", 1).unwrap();
+    f.apply(&[file("a.rs", &["ab", "cd"]), file("b.rs", &["ab"])]);
+    let hash = |text: &str| *blake3::hash(text.as_bytes()).as_bytes();
+    let after = |f: &Fixture, after| {
+        let mut found = Vec::new();
+        let mut each = |number, chunk, vector: &[f32]| found.push((number, chunk, vector[0]));
+        f.db.vectors_after(f.collection.id, model, after, &mut each)
+            .unwrap();
+        found
+    };
+    f.db.put_vectors(model, &[(hash("ab"), vec![1.0])]).unwrap();
+    let first = after(&f, 0);
+    assert_eq!(first.len(), 2, "two chunks have this text");
+    let seen = f.db.last_vector().unwrap();
+    assert!(after(&f, seen).is_empty());
+    f.db.put_vectors(model, &[(hash("cd"), vec![2.0])]).unwrap();
+    let second = after(&f, seen);
+    assert_eq!(second.len(), 1);
+    assert!(second[0].0 > seen && (second[0].2 - 2.0).abs() < f32::EPSILON);
+    let mut of = Vec::new();
+    f.db.vectors_of(&[first[0].1, ChunkId(999)], model, &mut |chunk, vector| {
+        of.push((chunk, vector.to_vec()));
+    })
+    .unwrap();
+    assert_eq!(of, [(first[0].1, vec![1.0])]);
+}
+
+#[test]
+fn a_source_is_taken_out_with_its_files_and_a_copy_elsewhere_takes_their_place() {
+    let mut f = fixture();
+    f.apply(&[file("a.rs", &["same text", "own text"])]);
+    let documents =
+        f.db.put_source(f.collection.id, SourceKind::Documents, "", 1)
+            .unwrap();
+    assert_eq!(documents.folder(), None);
+    f.db.apply(&documents, &[file("deep/b.md", &["same text"])])
+        .unwrap();
+    assert_eq!(f.canonical(), ["a.rs: own text", "a.rs: same text"]);
+    let source = f.source.clone();
+    f.db.delete_source(&source).unwrap();
+    assert_eq!(f.canonical(), ["deep/b.md: same text"]);
+    f.replayed();
+    assert_eq!(f.db.sources(f.collection.id).unwrap(), [documents]);
+}
+
+#[test]
+fn jobs_are_kept_and_those_that_ended_long_ago_forgotten() {
+    let mut f = fixture();
+    let job = |number: u32, state| JobRow {
+        id: format!("job-{number:05}"),
+        collection: "code".to_owned(),
+        source: f.source.id,
+        within: vec!["src".to_owned()],
+        with_vectors: true,
+        state,
+        created_ms: 1,
+        started_ms: Some(2),
+        finished_ms: None,
+        report: None,
+        error: Some(("io".to_owned(), "cannot".to_owned())),
+    };
+    let open = job(0, JobState::Running);
+    let ended: Vec<JobRow> = (1..=1_005).map(|n| job(n, JobState::Done)).collect();
+    f.db.put_job(&open).unwrap();
+    for job in &ended {
+        f.db.put_job(job).unwrap();
+    }
+    assert_eq!(f.db.job("job-00000").unwrap(), Some(open.clone()));
+    assert_eq!(f.db.open_jobs().unwrap(), [open]);
+    assert_eq!(f.db.job("job-00005").unwrap(), None);
+    assert_eq!(
+        f.db.jobs(2).unwrap(),
+        [ended[1_004].clone(), ended[1_003].clone()]
+    );
+}
+
+#[test]
+fn a_store_of_the_first_version_is_migrated_with_all_that_it_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = Connection::open(dir.path().join(FILE_NAME)).unwrap();
+    old.execute_batch(schema::MIGRATIONS[0]).unwrap();
+    old.execute_batch(
+        "INSERT INTO collection (name, kind, generation, trimmed) VALUES ('gone', 'code', 1, 1), ('kept', 'code', 7, 3);
+         DELETE FROM collection WHERE name = 'gone';
+         INSERT INTO source (collection_id, root, pipeline) VALUES (2, '/src', 1);
+         INSERT INTO file (source_id, path, bytes, changed_ns) VALUES (1, 'a.rs', 1, 1);
+         INSERT INTO collection (name, kind) VALUES ('last', 'code');
+         DELETE FROM collection WHERE name = 'last';",
+    )
+    .unwrap();
+    old.pragma_update(None, "application_id", schema::APPLICATION_ID)
+        .unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    drop(old);
+    assert!(matches!(
+        ContentDb::open_read_only(dir.path()),
+        Err(StoreError::TooOld { .. })
+    ));
+    let mut db = ContentDb::open(dir.path()).unwrap();
+    let kept = db.collections().unwrap().remove(0);
+    assert_eq!((kept.name.as_str(), kept.generation), ("kept", 7));
+    let source = db.sources(kept.id).unwrap().remove(0);
+    assert_eq!(source.folder(), Some(Path::new("/src")));
+    assert_eq!(db.files(source.id).unwrap().len(), 1);
+    assert_eq!(db.trimmed_seq(kept.id).unwrap(), 3);
+    let (new, made) = db
+        .create_collection("new", CollectionKind::Vectors, Some(3))
+        .unwrap();
+    assert!(made && new.id > crate::store::CollectionId(3), "{new:?}");
+    db.delete_collection(kept.id).unwrap();
+    assert!(
+        db.files(source.id).unwrap().is_empty(),
+        "cascades still work"
+    );
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, params};
 
+use super::read::{COLLECTION_COLUMNS, SOURCE_COLUMNS, collection_row, source_row};
 use super::{ContentDb, encode_vector};
 use crate::store::{
-    Collection, CollectionId, CollectionKind, DuplicateKey, EmbedHash, FileChange, FileId, ModelId,
-    NewChunk, NewFile, Source, SourceId, StoreResult, StoreWriter,
+    Collection, CollectionId, CollectionKind, DuplicateKey, EmbedHash, FileChange, FileId, JobRow,
+    ModelId, NewChunk, NewFile, Source, SourceId, SourceKind, Store, StoreResult, StoreWriter,
 };
 
 /// Where a chunk comes from.
@@ -20,15 +21,14 @@ struct Owner {
 impl ContentDb {
     fn write<T>(
         &mut self,
-        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> StoreResult<T> {
         let path = self.path.clone();
+        // Inside a group a savepoint is a part of its transaction; outside it is a transaction of its own.
         let run = || {
-            let transaction = self
-                .connection
-                .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            let value = work(&transaction)?;
-            transaction.commit()?;
+            let savepoint = self.connection.savepoint()?;
+            let value = work(&savepoint)?;
+            savepoint.commit()?;
             Ok(value)
         };
         run().map_err(|error| super::explain(&path, &error))
@@ -36,47 +36,70 @@ impl ContentDb {
 }
 
 impl StoreWriter for ContentDb {
-    fn put_collection(&mut self, name: &str, kind: CollectionKind) -> StoreResult<Collection> {
-        let CollectionKind::Code = kind;
+    fn store(&self) -> &dyn Store {
+        self
+    }
+
+    fn create_collection(
+        &mut self,
+        name: &str,
+        kind: CollectionKind,
+        dimensions: Option<u32>,
+    ) -> StoreResult<(Collection, bool)> {
         self.write(|tx| {
-            tx.execute(
-                "INSERT OR IGNORE INTO collection (name, kind) VALUES (?1, 'code')",
-                [name],
-            )?;
-            tx.query_row(
-                "SELECT id, generation FROM collection WHERE name = ?1",
-                [name],
-                |row| {
-                    Ok(Collection {
-                        id: CollectionId(row.get(0)?),
-                        name: name.to_owned(),
-                        kind,
-                        generation: row.get::<_, i64>(1)?.unsigned_abs(),
-                    })
-                },
-            )
+            let insert =
+                "INSERT OR IGNORE INTO collection (name, kind, dimensions) VALUES (?1, ?2, ?3)";
+            let made = tx.execute(insert, params![name, kind.name(), dimensions])? > 0;
+            let select = format!("SELECT {COLLECTION_COLUMNS} FROM collection WHERE name = ?1");
+            tx.query_row(&select, [name], collection_row)
+                .map(|collection| (collection, made))
         })
     }
 
     fn put_source(
         &mut self,
         collection: CollectionId,
+        kind: SourceKind,
         root: &str,
         pipeline: u32,
     ) -> StoreResult<Source> {
         self.write(|tx| {
-            let insert =
-                "INSERT OR IGNORE INTO source (collection_id, root, pipeline) VALUES (?1, ?2, ?3)";
-            tx.execute(insert, params![collection.0, root, pipeline])?;
-            let select = "SELECT id, pipeline FROM source WHERE collection_id = ?1 AND root = ?2";
-            tx.query_row(select, params![collection.0, root], |row| {
-                Ok(Source {
-                    id: SourceId(row.get(0)?),
-                    collection,
-                    root: root.into(),
-                    pipeline: row.get(1)?,
-                })
+            let insert = "INSERT OR IGNORE INTO source (collection_id, kind, root, pipeline) \
+                          VALUES (?1, ?2, ?3, ?4)";
+            let kind = match kind {
+                SourceKind::Folder => "folder",
+                SourceKind::Documents => "documents",
+            };
+            tx.execute(insert, params![collection.0, kind, root, pipeline])?;
+            let select = format!(
+                "SELECT {SOURCE_COLUMNS} FROM source WHERE collection_id = ?1 AND root = ?2"
+            );
+            tx.query_row(&select, params![collection.0, root], |row| {
+                source_row(collection, row)
             })
+        })
+    }
+
+    fn delete_source(&mut self, source: &Source) -> StoreResult<()> {
+        let owner = Owner {
+            collection: source.collection,
+            source: source.id,
+        };
+        self.write(|tx| {
+            let mut touched_keys = BTreeSet::new();
+            let files: Vec<i64> = tx
+                .prepare_cached("SELECT id FROM file WHERE source_id = ?1")?
+                .query_map([owner.source.0], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            for file in files {
+                delete_chunks(tx, owner, FileId(file), &mut touched_keys)?;
+            }
+            for key in touched_keys {
+                elect_canonical(tx, owner.collection, key)?;
+            }
+            tx.execute("DELETE FROM source WHERE id = ?1", [owner.source.0])?;
+            let bump = "UPDATE collection SET generation = generation + 1 WHERE id = ?1";
+            tx.execute(bump, [owner.collection.0]).map(drop)
         })
     }
 
@@ -91,52 +114,19 @@ impl StoreWriter for ContentDb {
     }
 
     fn apply(&mut self, source: &Source, changes: &[FileChange]) -> StoreResult<()> {
-        let owner = Owner {
-            collection: source.collection,
-            source: source.id,
-        };
+        self.write(|tx| apply(tx, source, changes))
+    }
+
+    fn apply_with_vectors(
+        &mut self,
+        source: &Source,
+        changes: &[FileChange],
+        model: ModelId,
+        vectors: &[(EmbedHash, Vec<f32>)],
+    ) -> StoreResult<()> {
         self.write(|tx| {
-            let mut touched_keys = BTreeSet::new();
-            let before = changes_of_index(tx)?;
-            for change in changes {
-                match change {
-                    FileChange::Put(file) => put_file(tx, owner, file, &mut touched_keys)?,
-                    FileChange::Touch { id, changed_ns } => {
-                        tx.prepare_cached("UPDATE file SET changed_ns = ?2 WHERE id = ?1")?
-                            .execute(params![id.0, changed_ns])?;
-                    }
-                    FileChange::Skip { path, bytes, changed_ns, reason } => {
-                        // Most skipped files are the same at each run, which then writes nothing.
-                        let same = tx
-                            .prepare_cached(
-                                "SELECT 1 FROM file WHERE source_id = ?1 AND path = ?2 AND bytes = ?3 \
-                                 AND changed_ns = ?4 AND skipped = ?5",
-                            )?
-                            .exists(params![owner.source.0, path, *bytes as i64, changed_ns, reason])?;
-                        if same {
-                            continue;
-                        }
-                        let id = upsert_file(tx, owner.source, path, *bytes, *changed_ns)?;
-                        delete_chunks(tx, owner, id, &mut touched_keys)?;
-                        tx.prepare_cached(
-                            "UPDATE file SET hash = NULL, language = NULL, metadata = NULL, skipped = ?2 WHERE id = ?1",
-                        )?
-                        .execute(params![id.0, reason])?;
-                    }
-                    FileChange::Remove { id } => {
-                        delete_chunks(tx, owner, *id, &mut touched_keys)?;
-                        tx.prepare_cached("DELETE FROM file WHERE id = ?1")?.execute([id.0])?;
-                    }
-                }
-            }
-            for key in touched_keys {
-                elect_canonical(tx, owner.collection, key)?;
-            }
-            if changes_of_index(tx)? != before {
-                let bump = "UPDATE collection SET generation = generation + 1 WHERE id = ?1";
-                tx.execute(bump, [owner.collection.0])?;
-            }
-            Ok(())
+            put_vectors(tx, model, vectors)?;
+            apply(tx, source, changes)
         })
     }
 
@@ -163,15 +153,7 @@ impl StoreWriter for ContentDb {
         model: ModelId,
         vectors: &[(EmbedHash, Vec<f32>)],
     ) -> StoreResult<()> {
-        self.write(|tx| {
-            let mut insert = tx.prepare_cached(
-                "INSERT OR IGNORE INTO vector (model_id, embed_hash, data) VALUES (?1, ?2, ?3)",
-            )?;
-            for (hash, vector) in vectors {
-                insert.execute(params![model.0, hash, encode_vector(vector)])?;
-            }
-            Ok(())
-        })
+        self.write(|tx| put_vectors(tx, model, vectors))
     }
 
     fn trim_ops(&mut self, collection: CollectionId, seq: u64) -> StoreResult<()> {
@@ -200,28 +182,130 @@ impl StoreWriter for ContentDb {
 
     fn collect_vectors(&mut self) -> StoreResult<u64> {
         self.write(|tx| {
-            let delete = "DELETE FROM vector WHERE NOT EXISTS \
+            let delete = "DELETE FROM vector WHERE id < (SELECT max(id) FROM vector) AND NOT EXISTS \
                           (SELECT 1 FROM chunk WHERE chunk.embed_hash = vector.embed_hash)";
             tx.execute(delete, []).map(|count| count as u64)
         })
     }
 
-    fn close(self: Box<Self>) -> StoreResult<()> {
-        self.set_state("closed", "1")?;
-        let path = self.path.clone();
-        self.connection
-            .close()
-            .map_err(|(_, error)| super::explain(&path, &error))
+    fn put_job(&mut self, job: &JobRow) -> StoreResult<()> {
+        self.write(|tx| {
+            let (code, error) = job.error.clone().unzip();
+            tx.prepare_cached(
+                "INSERT OR REPLACE INTO job (id, collection, source_id, within, with_vectors, state, created_ms, \
+                 started_ms, finished_ms, report, error_code, error) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            )?
+            .execute(params![
+                job.id,
+                job.collection,
+                job.source.0,
+                to_json(&job.within),
+                job.with_vectors,
+                job.state.name(),
+                job.created_ms as i64,
+                job.started_ms.map(|ms| ms as i64),
+                job.finished_ms.map(|ms| ms as i64),
+                job.report,
+                code,
+                error,
+            ])?;
+            if job.state.is_final() {
+                tx.prepare_cached(
+                    "DELETE FROM job WHERE state NOT IN ('queued', 'running') AND id NOT IN \
+                     (SELECT id FROM job WHERE state NOT IN ('queued', 'running') ORDER BY id DESC LIMIT ?1)",
+                )?
+                .execute([ENDED_JOBS_MAX])?;
+            }
+            Ok(())
+        })
     }
 }
 
+/// Jobs that ended and are still told of: what somebody may want to look up, not a history.
+const ENDED_JOBS_MAX: u32 = 1_000;
+
+fn apply(tx: &Connection, source: &Source, changes: &[FileChange]) -> rusqlite::Result<()> {
+    let owner = Owner {
+        collection: source.collection,
+        source: source.id,
+    };
+    let mut touched_keys = BTreeSet::new();
+    let before = changes_of_index(tx)?;
+    for change in changes {
+        match change {
+            FileChange::Put(file) => put_file(tx, owner, file, &mut touched_keys)?,
+            FileChange::Touch { id, changed_ns } => {
+                tx.prepare_cached("UPDATE file SET changed_ns = ?2 WHERE id = ?1")?
+                    .execute(params![id.0, changed_ns])?;
+            }
+            FileChange::Skip {
+                path,
+                bytes,
+                changed_ns,
+                reason,
+            } => {
+                // Most skipped files are the same at each run, which then writes nothing.
+                let same = tx
+                    .prepare_cached(
+                        "SELECT 1 FROM file WHERE source_id = ?1 AND path = ?2 AND bytes = ?3 \
+                         AND changed_ns = ?4 AND skipped = ?5",
+                    )?
+                    .exists(params![
+                        owner.source.0,
+                        path,
+                        *bytes as i64,
+                        changed_ns,
+                        reason
+                    ])?;
+                if same {
+                    continue;
+                }
+                let id = upsert_file(tx, owner.source, path, *bytes, *changed_ns)?;
+                delete_chunks(tx, owner, id, &mut touched_keys)?;
+                tx.prepare_cached(
+                    "UPDATE file SET hash = NULL, language = NULL, metadata = NULL, skipped = ?2 WHERE id = ?1",
+                )?
+                .execute(params![id.0, reason])?;
+            }
+            FileChange::Remove { id } => {
+                delete_chunks(tx, owner, *id, &mut touched_keys)?;
+                tx.prepare_cached("DELETE FROM file WHERE id = ?1")?
+                    .execute([id.0])?;
+            }
+        }
+    }
+    for key in touched_keys {
+        elect_canonical(tx, owner.collection, key)?;
+    }
+    if changes_of_index(tx)? != before {
+        let bump = "UPDATE collection SET generation = generation + 1 WHERE id = ?1";
+        tx.execute(bump, [owner.collection.0])?;
+    }
+    Ok(())
+}
+
+fn put_vectors(
+    tx: &Connection,
+    model: ModelId,
+    vectors: &[(EmbedHash, Vec<f32>)],
+) -> rusqlite::Result<()> {
+    let mut insert = tx.prepare_cached(
+        "INSERT OR IGNORE INTO vector (model_id, embed_hash, data) VALUES (?1, ?2, ?3)",
+    )?;
+    for (hash, vector) in vectors {
+        insert.execute(params![model.0, hash, encode_vector(vector)])?;
+    }
+    Ok(())
+}
+
 /// Returns a number that changes with each row written to the log.
-fn changes_of_index(tx: &Transaction<'_>) -> rusqlite::Result<Option<i64>> {
+fn changes_of_index(tx: &Connection) -> rusqlite::Result<Option<i64>> {
     tx.query_row("SELECT max(seq) FROM oplog", [], |row| row.get(0))
 }
 
 fn upsert_file(
-    tx: &Transaction<'_>,
+    tx: &Connection,
     source: SourceId,
     path: &str,
     bytes: u64,
@@ -236,7 +320,7 @@ fn upsert_file(
 }
 
 fn put_file(
-    tx: &Transaction<'_>,
+    tx: &Connection,
     owner: Owner,
     file: &NewFile,
     touched_keys: &mut BTreeSet<DuplicateKey>,
@@ -256,7 +340,7 @@ fn put_file(
 }
 
 fn insert_chunk(
-    tx: &Transaction<'_>,
+    tx: &Connection,
     owner: Owner,
     file: FileId,
     ordinal: usize,
@@ -288,7 +372,7 @@ fn insert_chunk(
 }
 
 fn delete_chunks(
-    tx: &Transaction<'_>,
+    tx: &Connection,
     owner: Owner,
     file: FileId,
     touched_keys: &mut BTreeSet<DuplicateKey>,
@@ -310,7 +394,7 @@ fn delete_chunks(
 
 /// Makes the chunk of the shallowest, then shortest, then first path the one that is indexed for its text.
 fn elect_canonical(
-    tx: &Transaction<'_>,
+    tx: &Connection,
     collection: CollectionId,
     key: DuplicateKey,
 ) -> rusqlite::Result<()> {
@@ -336,7 +420,7 @@ fn elect_canonical(
 }
 
 fn log(
-    tx: &Transaction<'_>,
+    tx: &Connection,
     collection: CollectionId,
     chunk: i64,
     is_put: bool,

@@ -1,0 +1,100 @@
+//! What a run uses beside the store. It is the same run in a process of its own and inside a server; what differs is who
+//! owns the text index, the model and the threads.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use embedder_inference::{Tokens, Workspace};
+
+use super::lexical::{LexicalFollower, TextIndex};
+use crate::engine::embed::Embedder;
+use crate::error::Result;
+use crate::store::data_dir::DataDir;
+use crate::store::{CollectionId, StoreWriter};
+
+/// What a run uses beside the store.
+pub trait Surroundings: Sync {
+    /// Opens the text index of a collection.
+    ///
+    /// # Errors
+    /// Those of the index and the disk.
+    fn text_index<'a>(
+        &'a self,
+        db: &mut dyn StoreWriter,
+        collection: CollectionId,
+    ) -> Result<Box<dyn TextIndex + 'a>>;
+
+    /// Returns the model, loaded if need be; none where there is none.
+    fn model(&self) -> Option<Arc<Embedder>>;
+
+    /// Returns the vectors of texts, one after the other.
+    ///
+    /// # Errors
+    /// An encoder that is stopped or has failed.
+    fn encode(
+        &self,
+        embedder: &Embedder,
+        workspace: &mut Workspace,
+        texts: Vec<Tokens>,
+    ) -> Result<Vec<f32>>;
+
+    /// Called when vectors of a collection were stored.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn vectors_stored(&self, db: &mut dyn StoreWriter, collection: CollectionId) -> Result<()>;
+
+    /// Called by each thread of the run when it begins.
+    fn begin_worker(&self);
+}
+
+/// Loads a model, once.
+type LoadModel<'a> = Box<dyn FnOnce() -> Option<Arc<Embedder>> + Send + 'a>;
+
+/// A run in a process of its own.
+pub(super) struct Alone<'a> {
+    data_dir: &'a DataDir,
+    load_model: Mutex<Option<LoadModel<'a>>>,
+}
+
+impl<'a> Alone<'a> {
+    pub(super) fn new(data_dir: &'a DataDir, load_model: LoadModel<'a>) -> Alone<'a> {
+        Alone {
+            data_dir,
+            load_model: Mutex::new(Some(load_model)),
+        }
+    }
+}
+
+impl Surroundings for Alone<'_> {
+    fn text_index<'a>(
+        &'a self,
+        db: &mut dyn StoreWriter,
+        collection: CollectionId,
+    ) -> Result<Box<dyn TextIndex + 'a>> {
+        let follower = LexicalFollower::open(db.store(), self.data_dir, collection)?;
+        Ok(Box::new(follower))
+    }
+
+    fn model(&self) -> Option<Arc<Embedder>> {
+        let mut load = self
+            .load_model
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        load.take().and_then(|load| load())
+    }
+
+    fn encode(
+        &self,
+        embedder: &Embedder,
+        workspace: &mut Workspace,
+        texts: Vec<Tokens>,
+    ) -> Result<Vec<f32>> {
+        Ok(embedder.encode(workspace, &texts))
+    }
+
+    fn vectors_stored(&self, _: &mut dyn StoreWriter, _: CollectionId) -> Result<()> {
+        Ok(())
+    }
+
+    fn begin_worker(&self) {}
+}

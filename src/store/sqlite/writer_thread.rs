@@ -1,0 +1,338 @@
+//! One thread writes to a database; everybody else hands it their work.
+//!
+//! What waits at the same time becomes one transaction (group commit): a commit waits for the disk, so ten small
+//! writers together wait once. Each piece of work is a savepoint of its own: one that fails takes back what it did and
+//! nothing else. Nobody is answered before the commit is on disk.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::store::{StoreError, StoreResult};
+
+/// Pieces of work that wait; who comes later waits for a place.
+const QUEUE_LEN: usize = 256;
+
+/// Pieces of work in one transaction: as many as come in during a commit, few enough that the first is not kept waiting.
+const GROUP_LEN: usize = 64;
+
+/// A database that can put several pieces of work into one transaction.
+pub trait Grouped: Send + 'static {
+    /// Opens a transaction.
+    ///
+    /// # Errors
+    /// Those of the database.
+    fn begin(&mut self) -> StoreResult<()>;
+
+    /// Commits it; what it did is on disk then.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn commit(&mut self) -> StoreResult<()>;
+
+    /// Takes back what it did.
+    fn roll_back(&mut self);
+
+    /// Whether a transaction is open: some errors end it without being asked to.
+    fn is_in_transaction(&self) -> bool;
+
+    /// Returns the database file, for messages.
+    fn path(&self) -> &Path;
+}
+
+/// Does its work and returns what tells the caller, once it is known whether the group was committed.
+type Work<D> = Box<dyn FnOnce(&mut D) -> Answer + Send>;
+type Answer = Box<dyn FnOnce(StoreResult<()>) + Send>;
+
+/// The one writer of a database, shared by threads.
+pub struct WriterThread<D> {
+    sender: Mutex<Option<SyncSender<Work<D>>>>,
+    thread: Mutex<Option<JoinHandle<D>>>,
+    waiting: Arc<AtomicUsize>,
+    path: PathBuf,
+}
+
+impl<D: Grouped> WriterThread<D> {
+    /// Starts the thread.
+    ///
+    /// # Panics
+    /// When the system has no thread to give.
+    pub(super) fn start(database: D) -> WriterThread<D> {
+        let (sender, receiver) = sync_channel(QUEUE_LEN);
+        let path = database.path().to_owned();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&waiting);
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || run(database, &receiver, &counter))
+            .expect("a thread can be started while the program starts");
+        WriterThread {
+            sender: Mutex::new(Some(sender)),
+            thread: Mutex::new(Some(thread)),
+            waiting,
+            path,
+        }
+    }
+
+    /// Hands over a piece of work and waits until it is on disk, or has failed.
+    ///
+    /// # Errors
+    /// Those of the work and of the commit; [`StoreError::WriterGone`] after [`WriterThread::stop`] or a panic.
+    pub fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut D) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        let gone = || StoreError::WriterGone {
+            path: self.path.clone(),
+        };
+        let sender = lock(&self.sender).clone().ok_or_else(gone)?;
+        let (reply, answer) = sync_channel(1);
+        let work: Work<D> = Box::new(move |database| {
+            let done = catch_unwind(AssertUnwindSafe(|| work(database)));
+            Box::new(move |committed| {
+                // A panic drops the channel unanswered; a caller that went away does not listen.
+                if let Ok(done) = done {
+                    let _ = reply.send(done.and_then(|value| committed.map(|()| value)));
+                }
+            })
+        });
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        if sender.send(work).is_err() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(gone());
+        }
+        answer.recv().map_err(|_| gone())?
+    }
+
+    /// Returns how many pieces of work wait or are being done.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Ends the thread after what is waiting, and returns the database; none when it was ended before, or panicked.
+    pub fn stop(&self) -> Option<D> {
+        drop(lock(&self.sender).take());
+        lock(&self.thread).take()?.join().ok()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn run<D: Grouped>(mut database: D, receiver: &Receiver<Work<D>>, waiting: &AtomicUsize) -> D {
+    while let Ok(first) = receiver.recv() {
+        let mut count = 1;
+        let mut answers = Answers::begin(&mut database);
+        answers.add(&mut database, first);
+        while count < GROUP_LEN
+            && let Ok(next) = receiver.try_recv()
+        {
+            answers.add(&mut database, next);
+            count += 1;
+        }
+        waiting.fetch_sub(count, Ordering::Relaxed);
+        answers.end(&mut database);
+    }
+    database
+}
+
+/// The group under way and who waits for it.
+struct Answers {
+    begun: StoreResult<()>,
+    answers: Vec<Answer>,
+}
+
+impl Answers {
+    fn begin(database: &mut impl Grouped) -> Answers {
+        Answers {
+            begun: database.begin(),
+            answers: Vec::new(),
+        }
+    }
+
+    fn add<D: Grouped>(&mut self, database: &mut D, work: Work<D>) {
+        // Without a transaction around it the work is one of its own; its answer then says why there was none.
+        let answer = work(database);
+        self.answers.push(answer);
+        if self.begun.is_ok() && !database.is_in_transaction() {
+            // A full or failing disk ended the transaction: all of the group is gone, and what comes is a new one.
+            let lost = StoreError::Failed {
+                path: database.path().to_owned(),
+                detail: "the transaction was ended by an error of the disk".to_owned(),
+            };
+            self.tell(&Err(lost));
+            self.begun = database.begin();
+        }
+    }
+
+    fn end(mut self, database: &mut impl Grouped) {
+        let committed = match std::mem::replace(&mut self.begun, Ok(())) {
+            Ok(()) => database.commit(),
+            Err(error) => Err(error),
+        };
+        if committed.is_err() && database.is_in_transaction() {
+            database.roll_back();
+        }
+        self.tell(&committed);
+    }
+
+    fn tell(&mut self, result: &StoreResult<()>) {
+        for answer in self.answers.drain(..) {
+            answer(result.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// A database of numbers, the transactions of which can be told to fail.
+    #[derive(Default)]
+    struct Numbers {
+        committed: Vec<u32>,
+        pending: Vec<u32>,
+        commits: usize,
+        is_open: bool,
+        is_full: bool,
+    }
+
+    impl Grouped for Numbers {
+        fn begin(&mut self) -> StoreResult<()> {
+            self.is_open = true;
+            Ok(())
+        }
+
+        fn commit(&mut self) -> StoreResult<()> {
+            if self.is_full {
+                return Err(full());
+            }
+            self.is_open = false;
+            self.committed.append(&mut self.pending);
+            self.commits += 1;
+            Ok(())
+        }
+
+        fn roll_back(&mut self) {
+            self.is_open = false;
+            self.pending.clear();
+        }
+
+        fn is_in_transaction(&self) -> bool {
+            self.is_open
+        }
+
+        fn path(&self) -> &Path {
+            Path::new("numbers.db")
+        }
+    }
+
+    fn full() -> StoreError {
+        StoreError::Full {
+            path: "numbers.db".into(),
+        }
+    }
+
+    #[test]
+    fn what_waits_together_is_committed_together() {
+        let writer = Arc::new(WriterThread::start(Numbers::default()));
+        let (entered, has_entered) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let first = {
+            let writer = Arc::clone(&writer);
+            std::thread::spawn(move || {
+                writer.call(move |numbers: &mut Numbers| {
+                    entered.send(()).unwrap();
+                    released.recv().unwrap();
+                    numbers.pending.push(0);
+                    Ok(())
+                })
+            })
+        };
+        has_entered.recv().unwrap();
+        let others: Vec<_> = (1..10)
+            .map(|number| {
+                let writer = Arc::clone(&writer);
+                std::thread::spawn(move || {
+                    writer.call(move |numbers: &mut Numbers| {
+                        numbers.pending.push(number);
+                        Ok(number)
+                    })
+                })
+            })
+            .collect();
+        while writer.waiting() < 10 {
+            std::thread::yield_now();
+        }
+        release.send(()).unwrap();
+        first.join().unwrap().unwrap();
+        for (number, other) in (1..).zip(others) {
+            assert_eq!(other.join().unwrap().unwrap(), number);
+        }
+        let numbers = writer.stop().unwrap();
+        assert_eq!(numbers.committed.len(), 10);
+        assert_eq!(numbers.commits, 1);
+        assert!(matches!(
+            writer.call(|_: &mut Numbers| Ok(())),
+            Err(StoreError::WriterGone { .. })
+        ));
+    }
+
+    #[test]
+    fn nobody_is_told_of_a_commit_that_failed() {
+        let writer = WriterThread::start(Numbers {
+            is_full: true,
+            ..Numbers::default()
+        });
+        let result = writer.call(|numbers| {
+            numbers.pending.push(1);
+            Ok(())
+        });
+        assert!(matches!(result, Err(StoreError::Full { .. })));
+        writer
+            .call(|numbers| {
+                numbers.is_full = false;
+                numbers.pending.push(2);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(writer.stop().unwrap().committed, [2]);
+    }
+
+    #[test]
+    fn a_transaction_that_ended_by_itself_is_lost_for_all_of_its_group() {
+        let writer = WriterThread::start(Numbers::default());
+        let result = writer.call(|numbers| {
+            numbers.roll_back();
+            Ok(())
+        });
+        assert!(matches!(result, Err(StoreError::Failed { .. })));
+        writer
+            .call(|numbers| {
+                numbers.pending.push(3);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(writer.stop().unwrap().committed, [3]);
+    }
+
+    #[test]
+    fn a_panic_fails_its_caller_and_nobody_else() {
+        let writer = WriterThread::start(Numbers::default());
+        let result: StoreResult<()> = writer.call(|_| panic!("a defect"));
+        assert!(matches!(result, Err(StoreError::WriterGone { .. })));
+        writer
+            .call(|numbers| {
+                numbers.pending.push(1);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(writer.stop().unwrap().committed, [1]);
+    }
+}
