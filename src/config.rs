@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 mod secret;
+mod server;
 mod settings;
 mod strings;
 
 pub use secret::{Secret, without_user};
+pub use server::Server;
 pub use settings::{SETTINGS, Setting};
 pub use strings::{Environment, Layer, Layers, Origin, Strings};
 
@@ -34,6 +36,10 @@ pub struct Config {
     pub hub: Hub,
     /// The filter of log lines, in the syntax of `RUST_LOG`.
     pub log: String,
+    /// Whether log lines are JSON.
+    pub log_is_json: bool,
+    /// What `serve` goes by.
+    pub server: Server,
     /// Every setting with its value in force, for `config show`.
     table: Vec<(&'static Setting, String, Origin)>,
 }

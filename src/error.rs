@@ -412,6 +412,9 @@ fn code_of_index(error: &embedder_index::Error) -> ErrorCode {
     match error {
         embedder_index::Error::Io(error) => code_of_io(error),
         embedder_index::Error::Locked => ErrorCode::Locked,
+        embedder_index::Error::Dimensions { .. } | embedder_index::Error::NotFinite => {
+            ErrorCode::InvalidQuery
+        }
         _ => ErrorCode::Io,
     }
 }

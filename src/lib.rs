@@ -1,12 +1,15 @@
 //! `embedder`: hybrid search over code and documents with its own CPU embedding engine.
 //!
-//! The modules in reading order. Arrows run one way: `cli → engine → {store, outbound} → {crates, config, error}`.
+//! The modules in reading order. Arrows run one way: `{cli, http} → engine → {store, outbound, observability} → {crates,
+//! config, error}`.
 //!
 //! - [`error`]: what can go wrong, and the one table of error codes;
 //! - [`config`]: settings, and the only place that reads the environment;
 //! - [`store`]: the source of truth and the data directory;
 //! - [`outbound`]: everything that the program calls;
-//! - [`engine`]: the use cases: indexing, searching, models, status;
+//! - [`observability`]: metrics and health;
+//! - [`engine`]: the use cases: indexing, searching, models, status, a running server;
+//! - [`http`]: the HTTP face of a running server;
 //! - [`cli`]: the command line.
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -15,5 +18,7 @@ pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod http;
+pub mod observability;
 pub mod outbound;
 pub mod store;

@@ -1,4 +1,5 @@
-//! Everything that the program calls: the model hub over HTTP, `pip` as a child process.
+//! Everything that the program calls: the model hub over HTTP, `pip` as a child process, and the running server of the
+//! data directory.
 //!
 //! What is here guarantees that a call ends: each has deadlines, a bounded number of tries and bounded sizes, and each
 //! stops within a fraction of a second when the interrupt flag of its [`control::Control`] is set.
@@ -8,6 +9,7 @@
 
 pub mod checksum;
 pub mod control;
+pub mod daemon;
 mod http;
 pub mod hub;
 pub mod pip;

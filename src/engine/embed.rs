@@ -1,8 +1,10 @@
 //! The model at work: an encoder with the name it goes by.
 
+pub mod batcher;
+
 use std::path::{Path, PathBuf};
 
-use embedder_inference::{Encoder, InputKind, Tokens, Workspace};
+use embedder_inference::{Encoder, IdsError, InputKind, Tokens, Workspace};
 use embedder_simd::Level;
 
 use crate::config::Config;
@@ -28,10 +30,16 @@ impl Embedder {
                 source: Box::new(source),
             }
         })?;
-        Ok(Embedder {
-            encoder,
-            name: config.model.clone(),
-        })
+        // A folder goes by its own name, not by where it lies.
+        let name = if Self::is_folder(&config.model) {
+            dir.file_name().map_or_else(
+                || config.model.clone(),
+                |name| name.to_string_lossy().into_owned(),
+            )
+        } else {
+            config.model.clone()
+        };
+        Ok(Embedder { encoder, name })
     }
 
     /// Whether a setting names a folder: an absolute path, or one that starts with a dot.
@@ -79,6 +87,14 @@ impl Embedder {
     /// Cuts a text into tokens.
     pub fn tokenize(&self, text: &str, kind: InputKind) -> Tokens {
         self.encoder.tokenize(text, kind)
+    }
+
+    /// Completes token ids that a caller has to a text as the model reads it.
+    ///
+    /// # Errors
+    /// Ids that are not the model's, none at all, or too many.
+    pub fn tokens_of_ids(&self, ids: &[u32]) -> Result<Tokens, IdsError> {
+        self.encoder.tokens_of_ids(ids)
     }
 
     /// Returns the vectors of texts, one after the other.

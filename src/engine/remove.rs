@@ -1,6 +1,6 @@
 //! Takes a collection out: what was derived from its folders goes, the folders stay.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -9,7 +9,7 @@ use crate::store::sqlite::content::ContentDb;
 use crate::store::{Counts, Store, StoreError, StoreWriter};
 
 /// What was taken out.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Removed {
     /// The collection's name.
     pub collection: String,

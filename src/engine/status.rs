@@ -3,20 +3,23 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::config::Config;
 use crate::engine::embed::Embedder;
 use crate::engine::ingest::kind_of_reason;
+use crate::engine::serving::live::client_vectors;
 use crate::error::Result;
 use crate::store::data_dir::DataDir;
 use crate::store::sqlite::content::ContentDb;
-use crate::store::{Collection, Counts, ModelId, Store, StoreError};
+use crate::store::{Collection, CollectionKind, Counts, ModelId, Store, StoreError};
 
 /// The state of a data directory.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// The data directory.
+    #[schema(value_type = String)]
     pub data_dir: PathBuf,
     /// Its size on disk.
     pub bytes: u64,
@@ -31,7 +34,7 @@ pub struct Status {
 }
 
 /// The model in use.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ModelStatus {
     /// Its name.
     pub name: String,
@@ -42,13 +45,14 @@ pub struct ModelStatus {
 }
 
 /// The state of a collection.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct CollectionStatus {
     /// Its name.
     pub name: String,
     /// How often what is indexed has changed.
     pub generation: u64,
     /// The folders that feed it.
+    #[schema(value_type = Vec<String>)]
     pub roots: Vec<PathBuf>,
     /// How much there is.
     pub counts: Counts,
@@ -59,7 +63,7 @@ pub struct CollectionStatus {
 }
 
 /// A file that is not indexed.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct SkippedFile {
     /// Relative to its source's root.
     pub path: String,
@@ -73,49 +77,81 @@ pub struct SkippedFile {
 /// A damaged store.
 pub fn status(config: &Config) -> Result<Status> {
     let data_dir = DataDir::new(&config.data_dir);
-    let loaded = Embedder::load(config);
-    let mut status = Status {
-        data_dir: config.data_dir.clone(),
-        bytes: size_of(&config.data_dir),
-        writer: data_dir.writer(),
-        model_problem: loaded
-            .as_ref()
-            .err()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
-        model: loaded.ok().map(|embedder| ModelStatus {
-            name: embedder.name().to_owned(),
-            dimensions: embedder.dimensions(),
-            fingerprint: embedder.fingerprint().to_owned(),
-        }),
-        collections: Vec::new(),
+    let (model, model_problem) = match Embedder::load(config) {
+        Ok(embedder) => (Some(ModelStatus::from(&embedder)), String::new()),
+        Err(error) => (None, error.to_string()),
     };
-    let db = match ContentDb::open_read_only(data_dir.path()) {
-        Ok(db) => db,
-        Err(StoreError::Absent { .. }) => return Ok(status),
-        Err(error) => return Err(error.into()),
+    let writer = data_dir.writer();
+    match ContentDb::open_read_only(data_dir.path()) {
+        Ok(db) => of(config, &db, model, model_problem, writer),
+        Err(StoreError::Absent { .. }) => Ok(without_store(config, model, model_problem, writer)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Reads the state of a store that is open, with a model that is loaded, or with why there is none.
+///
+/// # Errors
+/// Those of the store.
+pub fn of(
+    config: &Config,
+    store: &dyn Store,
+    model: Option<ModelStatus>,
+    model_problem: String,
+    writer: Option<u32>,
+) -> Result<Status> {
+    let model_id = match &model {
+        Some(model) => store.model(&model.fingerprint)?,
+        None => None,
     };
-    let model = status
-        .model
-        .as_ref()
-        .map_or(Ok(None), |model| db.model(&model.fingerprint))?;
-    for collection in db.collections()? {
+    let mut status = without_store(config, model, model_problem, writer);
+    for collection in store.collections()? {
         status
             .collections
-            .push(collection_status(&db, collection, model)?);
+            .push(collection_status(store, collection, model_id)?);
     }
     Ok(status)
 }
 
+impl From<&Embedder> for ModelStatus {
+    fn from(embedder: &Embedder) -> ModelStatus {
+        ModelStatus {
+            name: embedder.name().to_owned(),
+            dimensions: embedder.dimensions(),
+            fingerprint: embedder.fingerprint().to_owned(),
+        }
+    }
+}
+
+fn without_store(
+    config: &Config,
+    model: Option<ModelStatus>,
+    model_problem: String,
+    writer: Option<u32>,
+) -> Status {
+    Status {
+        data_dir: config.data_dir.clone(),
+        bytes: size_of(&config.data_dir),
+        writer,
+        model,
+        model_problem,
+        collections: Vec::new(),
+    }
+}
+
 fn collection_status(
-    db: &ContentDb,
+    store: &dyn Store,
     collection: Collection,
     model: Option<ModelId>,
 ) -> Result<CollectionStatus> {
-    let sources = db.sources(collection.id)?;
+    let vectors_by = match collection.kind {
+        CollectionKind::Code | CollectionKind::Documents => model,
+        CollectionKind::Vectors => store.model(&client_vectors(&collection).fingerprint)?,
+    };
+    let sources = store.sources(collection.id)?;
     let mut skipped = Vec::new();
     for source in &sources {
-        let files = db.files(source.id)?.into_iter();
+        let files = store.files(source.id)?.into_iter();
         skipped.extend(files.filter_map(|file| {
             Some(SkippedFile {
                 path: file.path,
@@ -130,7 +166,7 @@ fn collection_status(
             .or_default() += 1;
     }
     Ok(CollectionStatus {
-        counts: db.counts(collection.id, model)?,
+        counts: store.counts(collection.id, vectors_by)?,
         name: collection.name,
         generation: collection.generation,
         roots: sources

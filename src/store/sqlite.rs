@@ -9,6 +9,7 @@ use rusqlite::{Connection, ErrorCode as SqliteCode, OpenFlags};
 use super::{StoreError, StoreResult};
 
 pub mod content;
+pub mod hub;
 mod shared;
 mod writer_thread;
 

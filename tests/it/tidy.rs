@@ -47,11 +47,19 @@ fn module(name: &str) -> Vec<PathBuf> {
 fn arrows_never_turn_back() {
     // Of each module, those above it: it must not know them.
     let above: &[(&str, &[&str])] = &[
-        ("engine", &["cli"]),
-        ("store", &["cli", "engine", "outbound"]),
-        ("outbound", &["cli", "engine", "store"]),
-        ("config", &["cli", "engine", "store", "outbound"]),
-        ("error", &["cli", "engine", "store", "outbound", "config"]),
+        ("http", &["cli"]),
+        ("engine", &["cli", "http"]),
+        ("store", &["cli", "http", "engine", "outbound", "observability"]),
+        ("outbound", &["cli", "http", "engine", "store", "observability"]),
+        ("observability", &["cli", "http", "engine", "store", "outbound"]),
+        (
+            "config",
+            &["cli", "http", "engine", "store", "outbound", "observability"],
+        ),
+        (
+            "error",
+            &["cli", "http", "engine", "store", "outbound", "observability", "config"],
+        ),
     ];
     for (name, forbidden) in above {
         for file in module(name) {
@@ -162,6 +170,30 @@ fn the_readme_names_both_commands_and_every_subcommand() {
             command == "help" || readme.contains(command),
             "the README does not name `{command}`"
         );
+    }
+}
+
+#[test]
+fn the_page_on_metrics_is_the_table() {
+    let page = read("docs/metrics.md");
+    let table = embedder::observability::metrics::markdown();
+    if page != table {
+        // What it should be, to be copied.
+        let expected = Path::new(env!("CARGO_TARGET_TMPDIR")).join("metrics.md");
+        fs::write(&expected, table).unwrap();
+        panic!("docs/metrics.md is not the table of metrics; {} is", expected.display());
+    }
+}
+
+#[test]
+fn the_page_on_the_api_names_every_address() {
+    let page = read("docs/api.md");
+    let document = embedder::http::openapi();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for method in operations.as_object().unwrap().keys() {
+            let address = format!("`{} {path}`", method.to_uppercase());
+            assert!(page.contains(&address), "docs/api.md lacks {address}");
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::layer::{Layer, load_norm};
 use crate::tokenizer::{Tokenizer, Tokens};
 use crate::weights::Weights;
 use crate::workspace::{Workspace, first_numbers};
-use crate::{Fingerprint, ModelError};
+use crate::{Fingerprint, IdsError, ModelError};
 
 /// Texts pass through all layers in chunks of at most so many tokens (a longer text alone): the activations of a chunk
 /// stay in a second-level cache of a mebibyte.
@@ -112,6 +112,16 @@ impl Encoder {
         self.tokenizer.tokenize(text, kind)
     }
 
+    /// Takes a text as ids of the model's own tokenizer. The special tokens of each end are added unless they are there;
+    /// no prompt is.
+    ///
+    /// # Errors
+    /// [`IdsError`] when there are no ids, more than [`Encoder::max_tokens`] with the special ones, or one that is not
+    /// in the model's vocabulary. Nothing is cut off.
+    pub fn tokens_of_ids(&self, ids: &[u32]) -> Result<Tokens, IdsError> {
+        self.tokenizer.tokens_of_ids(ids)
+    }
+
     /// Encodes texts into vectors of [`Encoder::dimensions`] numbers, one after the other, of length one when the model
     /// normalises.
     ///
@@ -119,8 +129,8 @@ impl Encoder {
     /// returns; a caller that wants to stop early gives few at a time.
     ///
     /// # Panics
-    /// When a text has no tokens, or tokens or a length that the model does not have: [`Encoder::tokenize`] of the same
-    /// encoder returns no such text.
+    /// When a text has no tokens, or tokens or a length that the model does not have: [`Encoder::tokenize`] and
+    /// [`Encoder::tokens_of_ids`] of the same encoder return no such text.
     pub fn encode(&self, workspace: &mut Workspace, texts: &[Tokens]) -> Vec<f32> {
         let mut vectors = vec![0.0; texts.len() * self.dimensions()];
         let mut first = 0;

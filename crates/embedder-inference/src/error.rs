@@ -1,4 +1,4 @@
-//! Why a model folder was refused.
+//! Why a model folder, or a list of token ids, was refused.
 
 /// A model that cannot be loaded: which file, what is wrong with it and what to do.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -79,5 +79,36 @@ pub enum ModelError {
         found: Vec<usize>,
         /// Its shape by the configuration.
         expected: Vec<usize>,
+    },
+}
+
+/// Token ids that are not a text of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdsError {
+    /// There are no ids.
+    #[error("there are no token ids; give at least one")]
+    Empty,
+    /// There are more than the model reads.
+    #[error(
+        "{count} tokens, special ones included, are more than the model reads; give at most {max}"
+    )]
+    TooMany {
+        /// Tokens of the text, those included that are added at its ends.
+        count: usize,
+        /// The most that the model reads, likewise.
+        max: usize,
+    },
+    /// An id is none of the model's tokens.
+    #[error(
+        "token id {id} at position {position} is not in the model's vocabulary; ids are below {vocabulary}"
+    )]
+    Unknown {
+        /// Where in the list it is, counted from zero.
+        position: usize,
+        /// The id.
+        id: u32,
+        /// How many tokens the model has.
+        vocabulary: usize,
     },
 }

@@ -38,7 +38,7 @@ mod workspace;
 pub use architecture::{Activation, Architecture, InputKind, Pooling, Prompts};
 pub use embedder_simd::Level;
 pub use encoder::Encoder;
-pub use error::ModelError;
+pub use error::{IdsError, ModelError};
 pub use files::ModelFiles;
 pub use fingerprint::Fingerprint;
 pub use tokenizer::Tokens;

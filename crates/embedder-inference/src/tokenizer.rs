@@ -4,8 +4,8 @@
 //! long keeps its first tokens and the closing special token. Very long texts are not tokenised to their end: a prefix
 //! is, and it is taken only where the tokens that are kept cannot depend on what follows.
 
-use crate::ModelError;
 use crate::architecture::{Architecture, InputKind, Prompts};
+use crate::{IdsError, ModelError};
 
 /// A text as the model reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub(crate) struct Tokenizer {
     inner: tokenizers::Tokenizer,
     prompts: Prompts,
     lowercase: bool,
+    /// How many tokens the model has embeddings for: the tokenizer's or a few more.
+    vocabulary: usize,
     /// Special tokens before every text.
     prefix: Vec<u32>,
     /// Special tokens after every text.
@@ -103,6 +105,7 @@ impl Tokenizer {
             inner,
             prompts: architecture.prompts.clone(),
             lowercase: architecture.lowercase,
+            vocabulary: architecture.vocabulary,
             prefix,
             suffix,
             content_max: architecture.max_tokens - special,
@@ -118,11 +121,46 @@ impl Tokenizer {
         } else {
             self.content(format!("{prompt}{head}").trim())
         };
-        let ids = [self.prefix.as_slice(), &content, &self.suffix].concat();
         Tokens {
-            ids,
+            ids: self.wrap(&content),
             truncated: truncated || head.len() < text.len(),
         }
+    }
+
+    /// The tokens of a text that comes as ids, with or without special tokens at either end.
+    pub(crate) fn tokens_of_ids(&self, ids: &[u32]) -> Result<Tokens, IdsError> {
+        if ids.is_empty() {
+            return Err(IdsError::Empty);
+        }
+        let content = ids.strip_prefix(self.prefix.as_slice()).unwrap_or(ids);
+        let content = content
+            .strip_suffix(self.suffix.as_slice())
+            .unwrap_or(content);
+        // Before the ids are looked at: a list that is far too long costs nothing.
+        if content.len() > self.content_max {
+            let special = self.prefix.len() + self.suffix.len();
+            return Err(IdsError::TooMany {
+                count: content.len() + special,
+                max: self.content_max + special,
+            });
+        }
+        let vocabulary = self.vocabulary;
+        match ids.iter().position(|&id| id as usize >= vocabulary) {
+            Some(position) => Err(IdsError::Unknown {
+                position,
+                id: ids[position],
+                vocabulary,
+            }),
+            None => Ok(Tokens {
+                ids: self.wrap(content),
+                truncated: false,
+            }),
+        }
+    }
+
+    /// Puts the special tokens at both ends.
+    fn wrap(&self, content: &[u32]) -> Vec<u32> {
+        [self.prefix.as_slice(), content, &self.suffix].concat()
     }
 
     /// The tokens of a text that are kept, and whether there are more.

@@ -105,7 +105,8 @@ impl LexicalFollower {
         };
         if start.is_none() {
             let chunks = put_all(store, collection, &mut follower.writer)?;
-            if chunks > 0 {
+            // One that nothing was ever committed to is not missing: it is new.
+            if chunks > 0 && (had_folder || store.trimmed_seq(collection)? > 0) {
                 let reason = if had_folder {
                     "was rebuilt"
                 } else {

@@ -89,6 +89,8 @@ pub struct SearchRequest {
     pub explain: bool,
     /// The ranking rules that take part.
     pub rules: RuleSet,
+    /// The vector to compare with, where it comes from the caller.
+    pub vector: Option<Vec<f32>>,
 }
 
 impl SearchRequest {
@@ -104,13 +106,21 @@ impl SearchRequest {
             context: 0,
             explain: false,
             rules: RuleSet::ALL,
+            vector: None,
         }
     }
 
     /// Refuses what cannot be answered.
     pub(crate) fn check(&self) -> Result<()> {
         let chars = self.query.chars().count();
-        if self.query.trim().is_empty() {
+        if self.vector.is_some() && !matches!(self.mode, Mode::Vector | Mode::Hybrid) {
+            return Err(Error::Query {
+                problem: format!("the mode `{}` compares no vectors", self.mode.name()),
+                remedy: "leave `vector` away, or use the mode `vector` or `hybrid`".to_owned(),
+            });
+        }
+        let is_vector_enough = self.vector.is_some() && self.mode == Mode::Vector;
+        if self.query.trim().is_empty() && !is_vector_enough {
             return Err(Error::Query {
                 problem: "the query is empty".to_owned(),
                 remedy: "give a question, words or a name".to_owned(),

@@ -112,6 +112,13 @@ impl<D: Grouped> WriterThread<D> {
         self.waiting.load(Ordering::Relaxed)
     }
 
+    /// Whether the thread runs: not after [`WriterThread::stop`], nor after a panic outside of any work.
+    pub fn is_running(&self) -> bool {
+        lock(&self.thread)
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Ends the thread after what is waiting, and returns the database; none when it was ended before, or panicked.
     pub fn stop(&self) -> Option<D> {
         drop(lock(&self.sender).take());

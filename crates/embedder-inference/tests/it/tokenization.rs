@@ -1,6 +1,6 @@
 //! Tokens of long, odd and hostile texts.
 
-use embedder_inference::{Encoder, InputKind, Level};
+use embedder_inference::{Encoder, IdsError, InputKind, Level, Workspace};
 use proptest::prelude::*;
 
 use crate::support::Folder;
@@ -165,4 +165,71 @@ fn lowercasing_is_done_when_the_folder_asks_for_it() {
     };
     assert_ne!(ids(&folder, "SEARCH"), ids(&folder, "search"));
     assert_eq!(ids(&lower, "SEARCH"), ids(&folder, "search"));
+}
+
+#[test]
+fn ids_get_the_special_tokens_that_they_lack() {
+    let encoder = encoder();
+    let check = |text: &str| {
+        let tokens = encoder.tokenize(text, InputKind::Document);
+        let [_, content @ .., _] = tokens.ids.as_slice() else {
+            panic!("{text:?} has no special tokens")
+        };
+        let end = tokens.ids.len() - 1;
+        for ids in [content, &tokens.ids[1..], &tokens.ids[..end], &tokens.ids] {
+            if !ids.is_empty() {
+                let found = encoder.tokens_of_ids(ids).unwrap();
+                assert_eq!(
+                    (&found.ids, found.truncated),
+                    (&tokens.ids, false),
+                    "{ids:?}"
+                );
+            }
+        }
+    };
+    check("");
+    check("a");
+    check("search the index for a token");
+    check(&"a ".repeat(encoder.max_tokens() - 2));
+}
+
+#[test]
+fn ids_that_the_model_cannot_read_are_refused() {
+    let encoder = encoder();
+    let (max, vocabulary) = (encoder.max_tokens(), encoder.architecture().vocabulary);
+    let known = encoder.tokenize("a", InputKind::Document).ids;
+    let (first, word, last) = (known[0], known[1], known[2]);
+    let check = |ids: &[u32], expected: IdsError| {
+        assert_eq!(
+            encoder.tokens_of_ids(ids),
+            Err(expected),
+            "{} ids",
+            ids.len()
+        );
+    };
+    let unknown = |position, id| IdsError::Unknown {
+        position,
+        id,
+        vocabulary,
+    };
+    let too_many = |count| IdsError::TooMany { count, max };
+    check(&[], IdsError::Empty);
+    check(&[vocabulary as u32], unknown(0, vocabulary as u32));
+    check(&[first, word, u32::MAX, last], unknown(2, u32::MAX));
+    let around = |before: &[u32], after: &[u32]| [before, &vec![word; max - 1], after].concat();
+    check(&around(&[], &[]), too_many(max + 1));
+    check(&around(&[first], &[]), too_many(max + 1));
+    check(&around(&[first], &[last]), too_many(max + 1));
+    check(&vec![u32::MAX; 1 << 20], too_many((1 << 20) + 2));
+}
+
+#[test]
+fn the_last_id_and_the_longest_list_can_be_encoded() {
+    let encoder = encoder();
+    let last = encoder.architecture().vocabulary as u32 - 1;
+    let longest = vec![last; encoder.max_tokens() - 2];
+    let tokens = encoder.tokens_of_ids(&longest).unwrap();
+    assert_eq!(tokens.ids.len(), encoder.max_tokens());
+    let vector = encoder.encode(&mut Workspace::new(), &[tokens]);
+    assert!(vector.iter().all(|number| number.is_finite()));
 }

@@ -1,0 +1,37 @@
+//! A thread that encodes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use embedder_inference::Workspace;
+
+use super::Encode;
+use super::batch::Batch;
+use super::shared_queue::SharedQueue;
+
+/// Encodes batches of a queue until it is stopped. `worker` is the thread's number among those of the queue.
+pub(super) fn run(queue: &SharedQueue, encoder: &dyn Encode, worker: usize) {
+    let mut workspace = Workspace::default();
+    let mut batch = Batch::default();
+    while queue.next(worker, &mut batch) {
+        // Nothing half-done is seen after a panic: the encoder is read-only and the workspace is replaced.
+        let encoded = catch_unwind(AssertUnwindSafe(|| {
+            let vectors = encoder.encode(&mut workspace, batch.texts());
+            assert_eq!(vectors.len(), batch.texts().len() * queue.dimensions());
+            vectors
+        }));
+        if let Ok(vectors) = encoded {
+            queue.complete(worker, &mut batch, &vectors, Instant::now());
+        } else {
+            let (lane, texts, tokens) = (queue.lane().name(), batch.texts().len(), batch.tokens());
+            tracing::error!(
+                lane,
+                texts,
+                tokens,
+                "Encoding {texts} texts panicked; their requests fail"
+            );
+            workspace = Workspace::default();
+            queue.abort(worker, &mut batch);
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! A running server, without the faces that speak for it: everything that is shared by requests.
+//!
+//! [`Service::open`] takes the data directory's lock and opens the store; [`Service::warm`] loads the model and the
+//! collections, after which the server is ready. Threads of their own do jobs, fill in vectors and keep house. Requests are
+//! many and find everything shared: views behind locks that are never held for long, one writer behind a queue, the model
+//! behind its batcher.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::error::Result;
+use crate::observability::metrics::Metrics;
+use crate::store::data_dir::{DataDir, WriterLock};
+use crate::store::sqlite::WriterThread;
+
+pub mod access;
+pub mod collections;
+mod connections;
+pub mod documents;
+pub mod files;
+mod filler;
+mod find;
+mod gate;
+pub mod health;
+pub mod jobs;
+pub mod live;
+pub(crate) mod measure;
+mod model;
+mod run;
+
+use access::Access;
+use connections::Connections;
+use filler::Filler;
+use find::AnswerCache;
+use gate::Gate;
+use jobs::Jobs;
+use live::LiveCollection;
+use measure::BatchMeasure;
+use model::{Model, ModelSlot};
+
+/// Searches that wait for a thread. At a few milliseconds each this is seconds of work.
+const SEARCHES_WAITING_MAX: usize = 1_024;
+
+/// Pieces of other blocking work at once: they wait for the disk, not for a core.
+const WORK_MAX: usize = 4;
+
+/// Pieces of other blocking work that wait.
+const WORK_WAITING_MAX: usize = 256;
+
+/// How often the house is kept: last uses of keys and denials written down, a missing model looked for, writers of idle
+/// text indexes let go.
+const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(10);
+
+/// A running server.
+pub struct Service {
+    pub(crate) config: Config,
+    pub(crate) data_dir: DataDir,
+    pub(crate) connections: Connections,
+    pub(crate) model: ModelSlot,
+    pub(crate) jobs: Jobs,
+    pub(crate) filler: Filler,
+    pub(crate) searches: Gate,
+    pub(crate) work: Gate,
+    pub(crate) answers: AnswerCache,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Who may do what, and what they did.
+    pub access: Access,
+    /// Threads that one search may scan vectors with.
+    pub(crate) scan_threads: usize,
+    live: RwLock<BTreeMap<String, Arc<LiveCollection>>>,
+    is_warm: AtomicBool,
+    ending: Ending,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    _lock: WriterLock,
+}
+
+/// Whether the server ends.
+#[derive(Default)]
+struct Ending {
+    is_ending: AtomicBool,
+    lock: Mutex<()>,
+    told: Condvar,
+}
+
+impl Service {
+    /// Takes the data directory and opens the store; nothing answers yet.
+    ///
+    /// # Errors
+    /// A locked data directory; a damaged store; those of the disk.
+    pub fn open(config: Config, metrics: Arc<Metrics>) -> Result<Arc<Service>> {
+        let data_dir = DataDir::new(&config.data_dir);
+        let lock = data_dir.lock()?;
+        let writer = Arc::new(WriterThread::open(data_dir.path())?);
+        let connections = Connections::new(writer, data_dir.path().to_owned());
+        let (collections, folders) = {
+            let db = connections.take()?;
+            let collections = db.store().collections()?;
+            let mut folders = Vec::new();
+            for collection in &collections {
+                let sources = db.store().sources(collection.id)?;
+                folders.extend(
+                    sources
+                        .iter()
+                        .filter_map(|source| source.folder().map(Path::to_owned)),
+                );
+            }
+            (collections, folders)
+        };
+        let live = collections
+            .into_iter()
+            .map(|collection| {
+                (
+                    collection.name.clone(),
+                    Arc::new(LiveCollection::new(collection)),
+                )
+            })
+            .collect();
+        let access = Access::open(data_dir.path(), config.server.audit_bytes_max, folders)?;
+        Ok(Arc::new(Service {
+            data_dir,
+            connections,
+            model: ModelSlot::empty("it is being loaded"),
+            jobs: Jobs::default(),
+            filler: Filler::default(),
+            searches: Gate::new("a search", config.threads.max(2), SEARCHES_WAITING_MAX),
+            work: Gate::new("a thread", WORK_MAX, WORK_WAITING_MAX),
+            answers: AnswerCache::new(config.server.cache_bytes),
+            metrics,
+            access,
+            live: RwLock::new(live),
+            is_warm: AtomicBool::new(false),
+            ending: Ending::default(),
+            threads: Mutex::new(Vec::new()),
+            scan_threads: config.threads,
+            config,
+            _lock: lock,
+        }))
+    }
+
+    /// Loads the model and the collections, and takes up the jobs that an earlier server left. Without a model the server
+    /// is ready as well, and searches text.
+    ///
+    /// # Errors
+    /// A damaged store; those of the disk.
+    pub fn warm(self: &Arc<Self>) -> Result<()> {
+        std::thread::scope(|scope| {
+            let loading = scope.spawn(|| self.load_model());
+            let opened = self.open_views();
+            // Vectors come when both are there.
+            let _ = loading.join();
+            opened
+        })?;
+        let db = self.connections.take()?;
+        let model = self.model.get().ok();
+        for live in self.library().values() {
+            live.sync_vectors(db.store(), model.as_ref().map(|model| model.vectors_of()))?;
+            self.filler.wake(live);
+        }
+        drop(db);
+        self.resume_jobs()?;
+        self.is_warm.store(true, Ordering::Release);
+        self.spawn("jobs", Service::run_jobs);
+        self.spawn("filler", Service::run_filler);
+        self.spawn("housekeeping", Service::keep_house);
+        Ok(())
+    }
+
+    /// Ends jobs and threads in good order and closes the store. What has not ended is taken up by the next server.
+    pub fn close(&self) {
+        self.ending.is_ending.store(true, Ordering::Release);
+        drop(
+            self.ending
+                .lock
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        self.ending.told.notify_all();
+        self.jobs.end();
+        self.filler.end();
+        if let Ok(model) = self.model.get() {
+            model.batcher().stop();
+        }
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            let _ = thread.join();
+        }
+        self.access.close(&self.metrics);
+        if let Some(db) = self.connections.writer().stop()
+            && let Err(error) = db.close()
+        {
+            tracing::warn!("The store was not closed in good order: {error}");
+        }
+    }
+
+    /// Whether everything is loaded.
+    pub(crate) fn is_warm(&self) -> bool {
+        self.is_warm.load(Ordering::Acquire)
+    }
+
+    /// Whether the server ends.
+    pub fn is_ending(&self) -> bool {
+        self.ending.is_ending.load(Ordering::Acquire)
+    }
+
+    /// Returns the settings in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Returns the metrics.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Does blocking work on a thread for it.
+    ///
+    /// # Errors
+    /// Those of the work; a full queue.
+    pub async fn work<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Service) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let service = Arc::clone(self);
+        self.work.run(None, move || work(&service)).await?
+    }
+
+    pub(crate) fn library(&self) -> RwLockReadGuard<'_, BTreeMap<String, Arc<LiveCollection>>> {
+        self.live.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn library_mut(
+        &self,
+    ) -> RwLockWriteGuard<'_, BTreeMap<String, Arc<LiveCollection>>> {
+        self.live.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Loads the view of a collection, unless it is loaded.
+    pub(crate) fn open_view(&self, live: &LiveCollection) -> Result<()> {
+        if live.read_view().is_some() {
+            return Ok(());
+        }
+        let mut db = self.connections.take()?;
+        let model = self.model.get().ok();
+        let of = model.as_ref().map(|model| model.vectors_of());
+        live.open(&mut *db, &self.data_dir, of)
+    }
+
+    fn open_views(&self) -> Result<()> {
+        let all: Vec<_> = self.library().values().cloned().collect();
+        for live in all {
+            if let Err(error) = self.open_view(&live) {
+                // The other collections can be searched; a search of this one tries again and says what is wrong.
+                tracing::error!(
+                    collection = %live.collection().name,
+                    "A collection cannot be loaded: {error}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn load_model(&self) {
+        let observer = Arc::new(BatchMeasure(Arc::clone(&self.metrics)));
+        let loaded = Model::load(&self.config, observer);
+        match &loaded {
+            Ok(model) => tracing::info!(model = model.embedder().name(), "Loaded the model"),
+            Err(error) => tracing::warn!("No model, so text search only: {error}"),
+        }
+        self.model.set(loaded);
+    }
+
+    /// Looks again for a model that was missing; every collection then gets its vectors.
+    fn look_for_model(&self) -> Result<()> {
+        if self.model.get().is_ok() {
+            return Ok(());
+        }
+        let observer = Arc::new(BatchMeasure(Arc::clone(&self.metrics)));
+        let Ok(model) = Model::load(&self.config, observer) else {
+            return Ok(());
+        };
+        tracing::info!(model = model.embedder().name(), "Found a model");
+        self.model.set(Ok(model));
+        let db = self.connections.take()?;
+        let model = self.model.required()?;
+        let all: Vec<_> = self.library().values().cloned().collect();
+        for live in all {
+            live.sync_vectors(db.store(), Some(model.vectors_of()))?;
+            self.filler.wake(&live);
+        }
+        Ok(())
+    }
+
+    fn keep_house(&self) {
+        loop {
+            let guard = self
+                .ending
+                .lock
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let waited = self
+                .ending
+                .told
+                .wait_timeout_while(guard, HOUSEKEEPING_EVERY, |()| !self.is_ending())
+                .unwrap_or_else(PoisonError::into_inner);
+            drop(waited);
+            if self.is_ending() {
+                return;
+            }
+            self.access.keep_house(&self.metrics);
+            if let Err(error) = self.look_for_model() {
+                tracing::warn!("Looking for a model failed: {error}");
+            }
+            for live in self.library().values() {
+                live.rest();
+            }
+        }
+    }
+
+    fn spawn(self: &Arc<Self>, name: &str, work: impl FnOnce(&Service) + Send + 'static) {
+        let service = Arc::clone(self);
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || work(&service))
+            .expect("a thread can be started while the program starts");
+        self.threads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(thread);
+    }
+}

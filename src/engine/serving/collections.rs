@@ -1,0 +1,359 @@
+//! Collections and sources of a running server.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Service;
+use super::jobs::JobView;
+use super::live::{LiveCollection, client_vectors};
+use crate::engine::ingest::{check_collection_name, checked_root, claim_source, kind_of_reason};
+use crate::engine::remove::Removed;
+use crate::error::{Error, ErrorCode, Result};
+use crate::store::{
+    Collection, CollectionKind, Counts, JobState, Source, SourceKind, Store, StoreWriter,
+};
+
+/// Longest vector that clients may hand over: more than any embedding model gives.
+pub const DIMENSIONS_MAX: u32 = 8_192;
+
+/// Collections of one server. Each may hold files open and memory.
+pub const COLLECTIONS_MAX: usize = 1_000;
+
+/// A collection as clients see it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct CollectionView {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub kind: CollectionKind,
+    /// The length of its vectors, where clients hand them over.
+    pub dimensions: Option<u32>,
+    /// How often what is indexed has changed.
+    pub generation: u64,
+    /// How much there is.
+    pub counts: Counts,
+    /// The share of chunks that have a vector; none where there is no model.
+    pub embedded_fraction: Option<f64>,
+    /// Whether its texts may be sent to an embedding provider elsewhere.
+    pub remote_provider: bool,
+}
+
+/// A source as clients see it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SourceView {
+    /// Its id.
+    pub id: String,
+    /// `folder` or `documents`.
+    pub kind: String,
+    /// The folder, where it has one.
+    pub path: Option<String>,
+    /// Files that are indexed.
+    pub files: u64,
+    /// Files that are there but not indexed, by the kind of reason.
+    pub skipped: std::collections::BTreeMap<String, u64>,
+}
+
+/// A file that is not indexed.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct FailedFile {
+    /// Relative to its source's root.
+    pub path: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl Service {
+    /// Returns a collection by its name.
+    ///
+    /// # Errors
+    /// [`Error::CollectionMissing`], which names no others: the caller may not be allowed to know them.
+    pub(crate) fn live(&self, name: &str) -> Result<Arc<LiveCollection>> {
+        self.library()
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Error::CollectionMissing {
+                name: name.chars().take(128).collect(),
+                known: Vec::new(),
+            })
+    }
+
+    /// Returns the names of all collections, in order.
+    pub fn collection_names(&self) -> Vec<String> {
+        self.library().keys().cloned().collect()
+    }
+
+    /// Makes a collection unless it is there; says whether it was made.
+    ///
+    /// # Errors
+    /// A name or dimensions that cannot be; a collection of that name that is different; too many collections.
+    pub fn create_collection(
+        &self,
+        name: &str,
+        kind: CollectionKind,
+        dimensions: Option<u32>,
+    ) -> Result<bool> {
+        check_collection_name(name)?;
+        match (kind, dimensions) {
+            (CollectionKind::Vectors, Some(1..=DIMENSIONS_MAX))
+            | (CollectionKind::Code | CollectionKind::Documents, None) => {}
+            (CollectionKind::Vectors, _) => {
+                return Err(Error::Argument {
+                    problem: "a collection of vectors needs their length".to_owned(),
+                    remedy: format!("send `dimensions`, 1 to {DIMENSIONS_MAX}"),
+                });
+            }
+            (CollectionKind::Code | CollectionKind::Documents, Some(_)) => {
+                return Err(Error::Argument {
+                    problem: "the model decides the dimensions of this kind".to_owned(),
+                    remedy: "leave `dimensions` away".to_owned(),
+                });
+            }
+        }
+        let mut library = self.library_mut();
+        let known = library.get(name).map(|live| live.collection().clone());
+        let (collection, is_new) = match known {
+            Some(collection) => (collection, false),
+            None if library.len() >= COLLECTIONS_MAX => {
+                return Err(Error::Reported {
+                    code: ErrorCode::Conflict,
+                    message: format!("there are {COLLECTIONS_MAX} collections already"),
+                    remedy: Some("delete some, or put more into each".to_owned()),
+                });
+            }
+            None => {
+                let mut db = self.connections.take()?;
+                let (collection, _) = db.create_collection(name, kind, dimensions)?;
+                if kind == CollectionKind::Vectors {
+                    let of = client_vectors(&collection);
+                    db.put_model(&of.fingerprint, name, of.dimensions)?;
+                }
+                library.insert(
+                    name.to_owned(),
+                    Arc::new(LiveCollection::new(collection.clone())),
+                );
+                (collection, true)
+            }
+        };
+        if (collection.kind, collection.dimensions) != (kind, dimensions) {
+            return Err(Error::Reported {
+                code: ErrorCode::Conflict,
+                message: format!(
+                    "the collection `{name}` is there and holds {}",
+                    collection.kind.name()
+                ),
+                remedy: Some("choose another name, or delete it first".to_owned()),
+            });
+        }
+        Ok(is_new)
+    }
+
+    /// Takes a collection out with everything in it.
+    ///
+    /// # Errors
+    /// An unknown collection; those of the store and the disk.
+    pub fn delete_collection(&self, name: &str) -> Result<Removed> {
+        let live = self.live(name)?;
+        for job in self.jobs(super::jobs::QUEUE_MAX * 2)? {
+            if job.collection == name && !job.state.is_final() {
+                self.cancel_job(&job.id)?;
+            }
+        }
+        // From here on nobody finds it, and who has it finds it gone.
+        self.library_mut().remove(name);
+        live.retire();
+        let _filling = live.fill();
+        let id = live.collection().id;
+        let mut db = self.connections.take()?;
+        let counts = db.store().counts(id, None)?;
+        db.delete_collection(id)?;
+        let vectors = db.collect_vectors()?;
+        let folder = self.data_dir.index_folder(id);
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", &folder, error));
+            }
+            _ => {}
+        }
+        Ok(Removed {
+            collection: name.to_owned(),
+            counts,
+            vectors,
+        })
+    }
+
+    /// Describes a collection.
+    ///
+    /// # Errors
+    /// An unknown collection; those of the store.
+    pub fn describe(&self, name: &str) -> Result<CollectionView> {
+        let live = self.live(name)?;
+        let db = self.connections.take()?;
+        let store = db.store();
+        let collection = store
+            .collections()?
+            .into_iter()
+            .find(|collection| collection.id == live.collection().id)
+            .ok_or_else(|| Error::CollectionMissing {
+                name: name.to_owned(),
+                known: Vec::new(),
+            })?;
+        let fingerprint = self.fingerprint_of(&collection);
+        let model = match &fingerprint {
+            Some(fingerprint) => store.model(fingerprint)?,
+            None => None,
+        };
+        let counts = store.counts(collection.id, model)?;
+        Ok(CollectionView {
+            name: collection.name,
+            kind: collection.kind,
+            dimensions: collection.dimensions,
+            generation: collection.generation,
+            embedded_fraction: fingerprint.is_some().then(|| counts.embedded_fraction()),
+            counts,
+            remote_provider: false,
+        })
+    }
+
+    /// Adds a folder to a collection of code, and starts a job that indexes it.
+    ///
+    /// # Errors
+    /// A path that is missing, a file, or outside of the allowed roots; a collection of another kind; a full queue.
+    pub fn add_source(
+        &self,
+        name: &str,
+        path: &Path,
+        within: Vec<String>,
+        with_vectors: bool,
+    ) -> Result<(SourceView, JobView)> {
+        let live = self.live(name)?;
+        // The first look is at the path as it is written, so that a path outside tells nothing of what is there.
+        self.access.check_root(path)?;
+        let root = checked_root(path)?;
+        self.access.check_root(&root)?;
+        let mut db = self.connections.take()?;
+        let (_, source) = claim_source(&mut *db, &root, Some(name))?;
+        let view = source_view(db.store(), &source)?;
+        drop(db);
+        let job = self.start_job(&live.collection().name, &source, within, with_vectors)?;
+        Ok((view, job))
+    }
+
+    /// Returns the sources of a collection.
+    ///
+    /// # Errors
+    /// An unknown collection; those of the store.
+    pub fn sources(&self, name: &str) -> Result<Vec<SourceView>> {
+        let live = self.live(name)?;
+        let db = self.connections.take()?;
+        let sources = db.store().sources(live.collection().id)?;
+        sources
+            .iter()
+            .map(|source| source_view(db.store(), source))
+            .collect()
+    }
+
+    /// Returns one source of a collection.
+    ///
+    /// # Errors
+    /// [`Error::SourceMissing`]; an unknown collection; those of the store.
+    pub fn source(&self, name: &str, id: &str) -> Result<SourceView> {
+        let (_, source) = self.find_source(name, id)?;
+        source_view(self.connections.take()?.store(), &source)
+    }
+
+    /// Takes a source out of a collection, with everything that came from it.
+    ///
+    /// # Errors
+    /// As [`Service::source`].
+    pub fn delete_source(&self, name: &str, id: &str) -> Result<()> {
+        let (live, source) = self.find_source(name, id)?;
+        for job in self.jobs(super::jobs::QUEUE_MAX * 2)? {
+            let is_running = matches!(job.state, JobState::Queued | JobState::Running);
+            if job.source == id && job.collection == name && is_running {
+                self.cancel_job(&job.id)?;
+            }
+        }
+        let _filling = live.fill();
+        let mut db = self.connections.take()?;
+        db.delete_source(&source)?;
+        live.sync(&mut *db, &self.data_dir, super::live::Commit::Now)?;
+        db.collect_vectors()?;
+        Ok(())
+    }
+
+    /// Returns the files that a job's source has but that are not indexed, by path, after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::JobMissing`]; those of the store.
+    pub fn job_failures(
+        &self,
+        id: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<FailedFile>> {
+        let job = self.job(id)?;
+        let source = crate::store::SourceId(job.source.parse().unwrap_or_default());
+        let files = self.connections.take()?.store().files(source)?;
+        let failed = files.into_iter().filter_map(|file| {
+            Some(FailedFile {
+                path: file.path,
+                reason: file.skipped?,
+            })
+        });
+        let failed = failed.filter(|file| after.is_none_or(|after| file.path.as_str() > after));
+        Ok(failed.take(limit).collect())
+    }
+
+    fn find_source(&self, name: &str, id: &str) -> Result<(Arc<LiveCollection>, Source)> {
+        let live = self.live(name)?;
+        let sources = self
+            .connections
+            .take()?
+            .store()
+            .sources(live.collection().id)?;
+        let source = sources
+            .into_iter()
+            .find(|source| source.id.0.to_string() == id);
+        match source {
+            Some(source) => Ok((live, source)),
+            None => Err(Error::SourceMissing {
+                id: id.chars().take(64).collect(),
+            }),
+        }
+    }
+
+    /// Returns the fingerprint of whose vectors a collection has; none where there is no model.
+    fn fingerprint_of(&self, collection: &Collection) -> Option<String> {
+        match collection.kind {
+            CollectionKind::Vectors => Some(client_vectors(collection).fingerprint),
+            CollectionKind::Code | CollectionKind::Documents => {
+                let model = self.model.get().ok()?;
+                Some(model.vectors_of().fingerprint.clone())
+            }
+        }
+    }
+}
+
+fn source_view(store: &dyn Store, source: &Source) -> Result<SourceView> {
+    let mut view = SourceView {
+        id: source.id.0.to_string(),
+        kind: match source.kind {
+            SourceKind::Folder => "folder",
+            SourceKind::Documents => "documents",
+        }
+        .to_owned(),
+        path: source.folder().map(|root| root.display().to_string()),
+        files: 0,
+        skipped: std::collections::BTreeMap::new(),
+    };
+    for file in store.files(source.id)? {
+        match file.skipped {
+            Some(reason) => *view.skipped.entry(kind_of_reason(&reason)).or_default() += 1,
+            None => view.files += 1,
+        }
+    }
+    Ok(view)
+}

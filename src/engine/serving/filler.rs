@@ -1,0 +1,98 @@
+//! Computes the vectors of documents behind their acknowledgement.
+//!
+//! What is missing is a question to the store, so nothing that is pending can be forgotten: the filler is woken by each
+//! write, at the start, and when a model can be had that could not be had before.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::Service;
+use super::live::LiveCollection;
+use super::run::ServerRun;
+use crate::engine::ingest::progress::Silent;
+use crate::engine::ingest::vectors::Fill;
+use crate::error::{Error, Result};
+use crate::store::{CollectionId, CollectionKind};
+
+/// Which collections may lack vectors.
+#[derive(Default)]
+pub(crate) struct Filler {
+    woken: Mutex<BTreeMap<CollectionId, Arc<LiveCollection>>>,
+    arrived: Condvar,
+    stop: AtomicBool,
+}
+
+impl Filler {
+    /// Says that a collection may lack vectors.
+    pub(crate) fn wake(&self, live: &Arc<LiveCollection>) {
+        if live.collection().kind == CollectionKind::Vectors {
+            return;
+        }
+        self.lock().insert(live.collection().id, Arc::clone(live));
+        self.arrived.notify_one();
+    }
+
+    /// Ends the filler; what is pending is computed by the next server.
+    pub(crate) fn end(&self) {
+        let _woken = self.lock();
+        self.stop.store(true, Ordering::Relaxed);
+        self.arrived.notify_all();
+    }
+
+    fn next(&self) -> Option<Arc<LiveCollection>> {
+        let mut woken = self.lock();
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return None;
+            }
+            if let Some((_, live)) = woken.pop_first() {
+                return Some(live);
+            }
+            woken = self
+                .arrived
+                .wait(woken)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<CollectionId, Arc<LiveCollection>>> {
+        self.woken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Service {
+    /// Fills collection after collection until the server ends.
+    pub(super) fn run_filler(&self) {
+        while let Some(live) = self.filler.next() {
+            match self.fill(&live) {
+                Ok(()) | Err(Error::Interrupted | Error::CollectionMissing { .. }) => {}
+                Err(error) => tracing::warn!(
+                    collection = %live.collection().name,
+                    code = error.code().name(),
+                    "Vectors are still pending: {error}"
+                ),
+            }
+        }
+    }
+
+    fn fill(&self, live: &Arc<LiveCollection>) -> Result<()> {
+        let Ok(model) = self.model.get() else {
+            return Ok(());
+        };
+        let _filling = live.fill();
+        let fill = Fill {
+            collection: live.collection().id,
+            embedder: model.embedder(),
+            surroundings: &ServerRun {
+                service: self,
+                live,
+            },
+            threads: self.config.threads,
+            progress: &Silent,
+            stop: &self.filler.stop,
+        };
+        let mut db = self.connections.take()?;
+        fill.run(&mut *db).map(drop)
+    }
+}

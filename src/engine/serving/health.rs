@@ -1,0 +1,139 @@
+//! What a running server depends on, as its health checks see it. Each check does a little of what requests do.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Service;
+use crate::observability::health::{HealthCheckable, Reason, Verdict};
+use crate::observability::metrics::{Dependency, JobState, SystemMetrics};
+
+/// A batch takes tenths of a second; one that takes this long never ends.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+/// With less than this left, writing may fail any moment: a merge of the text index takes as much.
+const DISK_FREE_BYTES_MIN: u64 = 512 * 1024 * 1024;
+
+/// Returns everything that is looked after.
+pub fn checks(service: &Arc<Service>) -> Vec<Box<dyn HealthCheckable>> {
+    let check = |dependency, is_critical, look: fn(&Service) -> Verdict| {
+        Box::new(Check {
+            service: Arc::clone(service),
+            dependency,
+            is_critical,
+            look,
+        }) as Box<dyn HealthCheckable>
+    };
+    vec![
+        check(Dependency::ContentStore, true, content_store),
+        check(Dependency::HubStore, true, hub_store),
+        check(Dependency::Encoder, false, encoder),
+        check(Dependency::LexicalIndex, false, views),
+        check(Dependency::Disk, false, disk),
+    ]
+}
+
+struct Check {
+    service: Arc<Service>,
+    dependency: Dependency,
+    is_critical: bool,
+    look: fn(&Service) -> Verdict,
+}
+
+impl HealthCheckable for Check {
+    fn name(&self) -> Dependency {
+        self.dependency
+    }
+
+    fn is_critical(&self) -> bool {
+        self.is_critical
+    }
+
+    fn check(&self) -> Verdict {
+        (self.look)(&self.service)
+    }
+}
+
+fn content_store(service: &Service) -> Verdict {
+    let read = service
+        .connections
+        .take()
+        .and_then(|db| Ok(db.store().last_seq()?));
+    match read {
+        Ok(_) if service.connections.writer().is_running() => Verdict::Healthy,
+        Ok(_) | Err(_) => Verdict::Failed(Reason::Unavailable),
+    }
+}
+
+fn hub_store(service: &Service) -> Verdict {
+    if service.access.is_alive() {
+        Verdict::Healthy
+    } else {
+        Verdict::Failed(Reason::Unavailable)
+    }
+}
+
+/// Without a model text search goes on, so the server is less well and not ill.
+fn encoder(service: &Service) -> Verdict {
+    let Ok(model) = service.model.get() else {
+        return Verdict::Degraded(if service.is_warm() {
+            Reason::Missing
+        } else {
+            Reason::Loading
+        });
+    };
+    let stuck = model.batcher().stuck_for(Instant::now());
+    if stuck.is_some_and(|stuck| stuck > STUCK_AFTER) {
+        return Verdict::Failed(Reason::Timeout);
+    }
+    if model.batcher().is_healthy() {
+        Verdict::Healthy
+    } else {
+        Verdict::Failed(Reason::Unavailable)
+    }
+}
+
+/// Collections that could not be loaded are not found by searches.
+fn views(service: &Service) -> Verdict {
+    let library = service.library();
+    let is_loaded = library
+        .values()
+        .all(|live| live.try_has_view().unwrap_or(true));
+    if is_loaded || !service.is_warm() {
+        Verdict::Healthy
+    } else {
+        Verdict::Degraded(Reason::Unavailable)
+    }
+}
+
+fn disk(service: &Service) -> Verdict {
+    let system = SystemMetrics::read(service.data_dir.path(), None, Instant::now());
+    match system.disk_free_bytes {
+        Some(free) if free < DISK_FREE_BYTES_MIN => Verdict::Degraded(Reason::LowSpace),
+        Some(_) | None => Verdict::Healthy,
+    }
+}
+
+impl Service {
+    /// Brings the metrics up to date that are read and not counted.
+    pub fn measure(&self) {
+        let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let metrics = &self.metrics;
+        let (queued, running) = self.jobs.counts();
+        metrics.jobs[JobState::Queued].set(gauge(queued));
+        metrics.jobs[JobState::Running].set(gauge(running));
+        metrics
+            .cache_bytes
+            .set(i64::try_from(self.answers.bytes()).unwrap_or(i64::MAX));
+        metrics
+            .store_queue_depth
+            .set(gauge(self.connections.writer().waiting()));
+        let pending: u64 = self
+            .library()
+            .values()
+            .filter_map(|live| live.pending_vectors())
+            .sum();
+        metrics
+            .documents_pending_vectors
+            .set(i64::try_from(pending).unwrap_or(i64::MAX));
+    }
+}

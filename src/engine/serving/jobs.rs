@@ -1,0 +1,505 @@
+//! Jobs: sources that are being indexed, one at a time, in the order in which they were asked for.
+//!
+//! A job is on disk before it is acknowledged. One that was under way when the server ended, however it ended, is done
+//! again by the next one: indexing goes on where it was. Its progress is in memory and can be watched.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use utoipa::ToSchema;
+
+use super::run::ServerRun;
+use super::{Service, measure};
+use crate::engine::ingest::progress::{Event, Progress};
+use crate::engine::ingest::{IndexReport, Run};
+use crate::error::{Error, ErrorCode, Result};
+use crate::store::{JobRow, JobState, Source, StoreWriter};
+
+/// Jobs that wait. Each is a whole folder; more than this is a mistake, not a backlog.
+pub const QUEUE_MAX: usize = 256;
+
+/// How often progress is told: often enough to look alive.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+
+/// What a job does at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// It waits for its turn.
+    Waiting,
+    /// Files are listed and compared.
+    Walking,
+    /// Files are read, cut and stored; text search finds them.
+    Text,
+    /// Vectors are computed.
+    Vectors,
+    /// It has ended.
+    Ended,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobProgress {
+    /// What it does.
+    pub phase: Phase,
+    /// Files read so far.
+    pub files_done: u64,
+    /// Files to be read.
+    pub files_total: u64,
+    /// Chunks made so far.
+    pub chunks: u64,
+    /// Vectors computed so far.
+    pub vectors_done: u64,
+    /// Vectors to be computed.
+    pub vectors_total: u64,
+}
+
+/// Why a job failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobError {
+    /// The stable code.
+    pub code: String,
+    /// The cause, with what to do about it.
+    pub message: String,
+}
+
+/// A job as clients see it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct JobView {
+    /// Its id; ids sort by age.
+    pub id: String,
+    /// The collection.
+    pub collection: String,
+    /// The id of the source that is indexed.
+    pub source: String,
+    /// How far it is.
+    pub state: JobState,
+    /// How far exactly.
+    pub progress: JobProgress,
+    /// When it was asked for, in milliseconds since the epoch.
+    pub created_ms: u64,
+    /// When it was begun last.
+    pub started_ms: Option<u64>,
+    /// When it ended.
+    pub finished_ms: Option<u64>,
+    /// What it did, once it ended well.
+    pub report: Option<IndexReport>,
+    /// Why it failed.
+    pub error: Option<JobError>,
+}
+
+/// A job that has not ended.
+struct OpenJob {
+    row: JobRow,
+    stop: Arc<AtomicBool>,
+    is_cancelled: bool,
+    view: Arc<watch::Sender<JobView>>,
+}
+
+/// The jobs that have not ended.
+#[derive(Default)]
+pub(crate) struct Jobs {
+    state: Mutex<State>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<String>,
+    open: HashMap<String, OpenJob>,
+    is_ending: bool,
+}
+
+impl Jobs {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns how many jobs wait and how many are under way.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.waiting.len(), state.open.len() - state.waiting.len())
+    }
+
+    /// Stops the job under way and takes no more; what has not ended is done by the next server.
+    pub(crate) fn end(&self) {
+        let mut state = self.lock();
+        state.is_ending = true;
+        for job in state.open.values() {
+            job.stop.store(true, Ordering::Relaxed);
+        }
+        self.arrived.notify_all();
+    }
+
+    fn add(&self, row: JobRow) -> JobView {
+        let view = view_of(&row, None);
+        let (sender, _) = watch::channel(view.clone());
+        let mut state = self.lock();
+        state.waiting.push_back(row.id.clone());
+        state.open.insert(
+            row.id.clone(),
+            OpenJob {
+                row,
+                stop: Arc::default(),
+                is_cancelled: false,
+                view: Arc::new(sender),
+            },
+        );
+        self.arrived.notify_one();
+        view
+    }
+
+    /// Waits for the next job; none when the server ends.
+    fn next(&self) -> Option<(JobRow, Arc<AtomicBool>, Arc<watch::Sender<JobView>>)> {
+        let mut state = self.lock();
+        loop {
+            if state.is_ending {
+                return None;
+            }
+            if let Some(id) = state.waiting.pop_front() {
+                if let Some(job) = state.open.get(&id) {
+                    return Some((
+                        job.row.clone(),
+                        Arc::clone(&job.stop),
+                        Arc::clone(&job.view),
+                    ));
+                }
+                continue;
+            }
+            state = self
+                .arrived
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Service {
+    /// Asks for a source to be indexed. Where the same is waiting already, that job is returned.
+    ///
+    /// # Errors
+    /// A full queue; a server that is ending; those of the store.
+    pub fn start_job(
+        &self,
+        collection: &str,
+        source: &Source,
+        within: Vec<String>,
+        with_vectors: bool,
+    ) -> Result<JobView> {
+        let row = {
+            let state = self.jobs.lock();
+            if state.is_ending {
+                return Err(ending());
+            }
+            let same = state.waiting.iter().filter_map(|id| state.open.get(id));
+            if let Some(job) = same.into_iter().find(|job| {
+                job.row.source == source.id
+                    && job.row.within == within
+                    && job.row.with_vectors == with_vectors
+            }) {
+                return Ok(job.view.borrow().clone());
+            }
+            if state.waiting.len() >= QUEUE_MAX {
+                return Err(Error::Busy {
+                    what: format!("{QUEUE_MAX} jobs are waiting"),
+                    retry_after: Duration::from_secs(30),
+                });
+            }
+            JobRow {
+                id: format!("job_{}", uuid::Uuid::now_v7().simple()),
+                collection: collection.to_owned(),
+                source: source.id,
+                within,
+                with_vectors,
+                state: JobState::Queued,
+                created_ms: now_ms(),
+                started_ms: None,
+                finished_ms: None,
+                report: None,
+                error: None,
+            }
+        };
+        self.connections.take()?.put_job(&row)?;
+        Ok(self.jobs.add(row))
+    }
+
+    /// Returns the jobs that have not ended and the newest of those that have, newest first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn jobs(&self, limit: usize) -> Result<Vec<JobView>> {
+        let rows = self.connections.take()?.store().jobs(limit)?;
+        let state = self.jobs.lock();
+        Ok(rows
+            .iter()
+            .map(|row| match state.open.get(&row.id) {
+                Some(job) => job.view.borrow().clone(),
+                None => view_of(row, None),
+            })
+            .collect())
+    }
+
+    /// Returns a job.
+    ///
+    /// # Errors
+    /// [`Error::JobMissing`]; those of the store.
+    pub fn job(&self, id: &str) -> Result<JobView> {
+        if let Some(job) = self.jobs.lock().open.get(id) {
+            return Ok(job.view.borrow().clone());
+        }
+        let row = self.connections.take()?.store().job(id)?;
+        row.map(|row| view_of(&row, None))
+            .ok_or_else(|| missing(id))
+    }
+
+    /// Watches a job that has not ended; none for one that has.
+    pub fn watch_job(&self, id: &str) -> Option<watch::Receiver<JobView>> {
+        let state = self.jobs.lock();
+        state.open.get(id).map(|job| job.view.subscribe())
+    }
+
+    /// Stops a job. What it did is kept; one that ended already stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::JobMissing`]; those of the store.
+    pub fn cancel_job(&self, id: &str) -> Result<JobView> {
+        let waiting = {
+            let mut state = self.jobs.lock();
+            let State { waiting, open, .. } = &mut *state;
+            match open.get_mut(id) {
+                Some(job) => {
+                    job.is_cancelled = true;
+                    job.stop.store(true, Ordering::Relaxed);
+                    let place = waiting.iter().position(|other| other == id);
+                    place.map(|place| {
+                        waiting.remove(place);
+                        job.row.clone()
+                    })
+                }
+                None => None,
+            }
+        };
+        if let Some(row) = waiting {
+            self.end_job(row, Err(Error::Interrupted))?;
+        }
+        self.job(id)
+    }
+
+    /// Takes up the jobs that an earlier server left.
+    pub(super) fn resume_jobs(&self) -> Result<()> {
+        let rows = self.connections.take()?.store().open_jobs()?;
+        for mut row in rows {
+            row.state = JobState::Queued;
+            self.jobs.add(row);
+        }
+        Ok(())
+    }
+
+    /// Does job after job until the server ends.
+    pub(super) fn run_jobs(&self) {
+        while let Some((mut row, stop, view)) = self.jobs.next() {
+            row.state = JobState::Running;
+            row.started_ms = Some(now_ms());
+            tracing::info!(job = %row.id, collection = %row.collection, "Job {} begins", row.id);
+            let begun = self
+                .connections
+                .take()
+                .and_then(|mut db| Ok(db.put_job(&row)?));
+            view.send_modify(|view| *view = view_of(&row, Some(Phase::Walking)));
+            let progress = Told {
+                view: Arc::clone(&view),
+                told: Mutex::new(Instant::now()),
+            };
+            let result = begun.and_then(|()| self.run_job(&row, &progress, &stop));
+            if let Err(error) = self.end_job(row, result) {
+                tracing::error!("A job's end could not be written down: {error}");
+            }
+        }
+    }
+
+    fn run_job(
+        &self,
+        row: &JobRow,
+        progress: &dyn Progress,
+        stop: &AtomicBool,
+    ) -> Result<IndexReport> {
+        let live = self.live(&row.collection)?;
+        let mut db = self.connections.take()?;
+        let sources = db.store().sources(live.collection().id)?;
+        let source = sources
+            .into_iter()
+            .find(|source| source.id == row.source)
+            .ok_or_else(|| Error::SourceMissing {
+                id: row.source.0.to_string(),
+            })?;
+        live.begin_run()?;
+        let run = Run {
+            config: &self.config,
+            collection: live.collection(),
+            source: &source,
+            within: &row.within,
+            with_vectors: row.with_vectors,
+            surroundings: &ServerRun {
+                service: self,
+                live: &live,
+            },
+            progress,
+            stop,
+            started: Instant::now(),
+        };
+        let _filling = live.fill();
+        run.index(&mut *db)
+    }
+
+    /// Writes down how a job ended, or that it waits again.
+    fn end_job(&self, mut row: JobRow, result: Result<IndexReport>) -> Result<()> {
+        let (is_cancelled, is_ending) = {
+            let state = self.jobs.lock();
+            let job = state.open.get(&row.id);
+            (job.is_some_and(|job| job.is_cancelled), state.is_ending)
+        };
+        row.finished_ms = Some(now_ms());
+        row.state = match &result {
+            Ok(_) => JobState::Done,
+            Err(Error::Interrupted) if is_cancelled => JobState::Cancelled,
+            Err(Error::Interrupted) if is_ending => {
+                row.finished_ms = None;
+                JobState::Queued
+            }
+            Err(_) => JobState::Failed,
+        };
+        match &result {
+            Ok(report) => {
+                row.report = serde_json::to_string(report).ok();
+            }
+            Err(Error::Interrupted) => {}
+            Err(error) => {
+                tracing::warn!(job = %row.id, code = error.code().name(), "Job {} failed: {error}", row.id);
+                row.error = Some((error.code().name().to_owned(), error.with_remedy()));
+            }
+        }
+        let written = self
+            .connections
+            .take()
+            .and_then(|mut db| Ok(db.put_job(&row)?));
+        measure::job_ended(&self.metrics, row.state);
+        let mut state = self.jobs.lock();
+        if let Some(job) = state.open.remove(&row.id) {
+            let phase = row.state.is_final().then_some(Phase::Ended);
+            job.view.send_modify(|view| {
+                let progress = view.progress;
+                *view = view_of(&row, phase);
+                let reached = view.progress.phase;
+                view.progress = JobProgress {
+                    phase: reached,
+                    ..progress
+                };
+            });
+        }
+        written
+    }
+}
+
+/// Tells the watchers of a job how far it is.
+struct Told {
+    view: Arc<watch::Sender<JobView>>,
+    told: Mutex<Instant>,
+}
+
+impl Progress for Told {
+    fn report(&self, event: &Event) {
+        let apply = |view: &mut JobView| {
+            let progress = &mut view.progress;
+            match *event {
+                Event::Walked { to_read, .. } => {
+                    progress.phase = Phase::Text;
+                    progress.files_total = to_read;
+                }
+                Event::Files {
+                    done,
+                    total,
+                    chunks,
+                } => {
+                    progress.files_done = done;
+                    progress.files_total = total;
+                    progress.chunks = chunks;
+                }
+                Event::TextReady { .. } => progress.phase = Phase::Vectors,
+                Event::Vectors { done, total } => {
+                    progress.vectors_done = done;
+                    progress.vectors_total = total;
+                }
+            }
+        };
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_step = matches!(event, Event::Walked { .. } | Event::TextReady { .. });
+        let is_due = is_step || told.elapsed() >= TELL_EVERY;
+        if is_due {
+            *told = Instant::now();
+        }
+        self.view.send_if_modified(|view| {
+            apply(view);
+            is_due
+        });
+    }
+}
+
+fn view_of(row: &JobRow, phase: Option<Phase>) -> JobView {
+    let phase = phase.unwrap_or(if row.state.is_final() {
+        Phase::Ended
+    } else {
+        Phase::Waiting
+    });
+    JobView {
+        id: row.id.clone(),
+        collection: row.collection.clone(),
+        source: row.source.0.to_string(),
+        state: row.state,
+        progress: JobProgress {
+            phase,
+            files_done: 0,
+            files_total: 0,
+            chunks: 0,
+            vectors_done: 0,
+            vectors_total: 0,
+        },
+        created_ms: row.created_ms,
+        started_ms: row.started_ms,
+        finished_ms: row.finished_ms,
+        report: row
+            .report
+            .as_deref()
+            .and_then(|report| serde_json::from_str(report).ok()),
+        error: row
+            .error
+            .clone()
+            .map(|(code, message)| JobError { code, message }),
+    }
+}
+
+fn missing(id: &str) -> Error {
+    Error::JobMissing {
+        id: id.chars().take(64).collect(),
+    }
+}
+
+/// What is answered while the server ends.
+pub(super) fn ending() -> Error {
+    Error::Reported {
+        code: ErrorCode::NotReady,
+        message: "the server is ending".to_owned(),
+        remedy: Some("try again when it has started anew".to_owned()),
+    }
+}
+
+/// Returns the time in milliseconds since the epoch.
+pub(crate) fn now_ms() -> u64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,409 @@
+//! One collection of a running server: what searches see of it, and how that follows the store.
+//!
+//! The store is written by many; the text index and the view follow its log. Whoever wrote calls [`LiveCollection::sync`],
+//! which returns when searches see it. Callers that come together share one commit of the text index.
+//!
+//! Searches hold the view for reading and are never kept waiting for long: what takes time (committing, reading the commit)
+//! is done beside them, and the changes are put in piece by piece. New chunks come first, then the words of the commit, then
+//! old chunks go, so at no moment is a file missing that is replaced.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use embedder_index::{ChunkRecord, VectorSet};
+
+use crate::engine::ingest::lexical::LexicalFollower;
+use crate::engine::search::{Places, Standing, View, read_vectors};
+use crate::error::{Error, Result};
+use crate::store::data_dir::DataDir;
+use crate::store::{ChunkId, Collection, CollectionKind, ModelId, OpKind, Store, StoreWriter};
+
+/// Rows of the log that a view follows at a time.
+const OPS_PAGE: usize = 2_000;
+
+/// Chunks or vectors put into a view under one lock: about a millisecond, which no search notices.
+const PUT_PAGE: usize = 128;
+
+/// How long the writer of a text index is kept after its last use: it holds memory and two threads.
+const WRITER_IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// When a commit of the text index is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Commit {
+    /// Now: somebody waits for it.
+    Now,
+    /// If the last one is long enough ago: more is coming.
+    IfDue,
+}
+
+/// Whose vectors a collection has, and how long they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct VectorsOf {
+    /// The model's fingerprint.
+    pub(crate) fingerprint: String,
+    /// Numbers in a vector.
+    pub(crate) dimensions: usize,
+}
+
+/// A collection of a running server.
+pub(crate) struct LiveCollection {
+    collection: Collection,
+    follow: Mutex<Follow>,
+    view: RwLock<Option<View>>,
+    /// Raised with each change that a search could see.
+    version: AtomicU64,
+    /// Held by the one who computes its vectors.
+    filling: Mutex<()>,
+    is_gone: AtomicBool,
+}
+
+/// How far the text index and the view have followed the store.
+struct Follow {
+    writer: Option<LexicalFollower>,
+    writer_used: Instant,
+    /// The last row of the log that the view shows.
+    seen: u64,
+    /// The last vector that the view shows.
+    seen_vector: i64,
+    /// Whose vectors the view shows.
+    vectors: Option<VectorsOf>,
+}
+
+impl LiveCollection {
+    /// A collection that nobody has looked at yet.
+    pub(crate) fn new(collection: Collection) -> LiveCollection {
+        LiveCollection {
+            collection,
+            follow: Mutex::new(Follow {
+                writer: None,
+                writer_used: Instant::now(),
+                seen: 0,
+                seen_vector: 0,
+                vectors: None,
+            }),
+            view: RwLock::new(None),
+            version: AtomicU64::new(0),
+            filling: Mutex::new(()),
+            is_gone: AtomicBool::new(false),
+        }
+    }
+
+    /// Returns what the store says of it. Its generation is that of when it was loaded.
+    pub(crate) fn collection(&self) -> &Collection {
+        &self.collection
+    }
+
+    /// Returns a number that changes with each change that a search could see.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Whether it was deleted.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Acquire)
+    }
+
+    /// Loads the view and brings it up to date, unless that was done. `model` is that of the server.
+    pub(crate) fn open(
+        &self,
+        db: &mut dyn StoreWriter,
+        data_dir: &DataDir,
+        model: Option<&VectorsOf>,
+    ) -> Result<()> {
+        let mut follow = self.following()?;
+        if self.read_view().is_some() {
+            return Ok(());
+        }
+        // What an earlier process had not brought into the text index; a damaged one is rebuilt.
+        self.commit_text(&mut follow, db, data_dir, Commit::Now)?;
+        let store = db.store();
+        // Read before the rest: what comes in between is replayed, which changes nothing.
+        let (seen, seen_vector) = (store.last_seq()?, store.last_vector()?);
+        let mut view = View::open(store, data_dir, &self.current(store)?)?;
+        let vectors = self.vectors_of(model);
+        if let Some(vectors) = &vectors {
+            view.set_vectors(self.read_vectors(store, vectors)?);
+        }
+        follow.seen = seen;
+        follow.seen_vector = seen_vector;
+        follow.vectors = vectors;
+        *self.write_view() = Some(view);
+        self.has_changed();
+        Ok(())
+    }
+
+    /// Sees to it that a search finds what the store holds now, or soon.
+    pub(crate) fn sync(
+        &self,
+        db: &mut dyn StoreWriter,
+        data_dir: &DataDir,
+        commit: Commit,
+    ) -> Result<()> {
+        let mut follow = self.following()?;
+        let news = db.store().ops_after(self.collection.id, follow.seen, 1)?;
+        if news.is_empty() {
+            // Somebody else's commit took it along while we waited.
+            return Ok(());
+        }
+        if self.commit_text(&mut follow, db, data_dir, commit)? {
+            let applied = follow.writer.as_ref().map_or(0, LexicalFollower::applied);
+            self.follow_log(&mut follow, db.store(), applied)?;
+            // Not before the view has followed: it reads the same log.
+            db.trim_ops(self.collection.id, applied)?;
+        }
+        Ok(())
+    }
+
+    /// Says that a run begins: its first commit comes with its first batch.
+    pub(crate) fn begin_run(&self) -> Result<()> {
+        if let Some(writer) = &mut self.following()?.writer {
+            writer.begin_run();
+        }
+        Ok(())
+    }
+
+    /// Brings vectors that were stored meanwhile into the view, of the model that is now the server's.
+    pub(crate) fn sync_vectors(&self, store: &dyn Store, model: Option<&VectorsOf>) -> Result<()> {
+        let mut follow = self.following()?;
+        if self.read_view().is_none() {
+            return Ok(());
+        }
+        let Some(vectors) = self.vectors_of(model) else {
+            return Ok(());
+        };
+        let last = store.last_vector()?;
+        if follow.vectors.as_ref() != Some(&vectors) {
+            let set = self.read_vectors(store, &vectors)?;
+            if let Some(view) = self.write_view().as_mut() {
+                view.set_vectors(set);
+            }
+            follow.vectors = Some(vectors);
+        } else if let Some(model) = store.model(&vectors.fingerprint)?
+            && last > follow.seen_vector
+        {
+            let mut found = Vec::new();
+            let after = follow.seen_vector;
+            store.vectors_after(self.collection.id, model, after, &mut |_, chunk, vector| {
+                found.push((chunk, vector.to_vec()));
+            })?;
+            self.put_vectors(&found)?;
+        }
+        follow.seen_vector = last;
+        self.has_changed();
+        Ok(())
+    }
+
+    /// Holds the view for reading.
+    pub(crate) fn read_view(&self) -> RwLockReadGuard<'_, Option<View>> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the view is loaded; none while somebody is changing it.
+    pub(crate) fn try_has_view(&self) -> Option<bool> {
+        self.view.try_read().ok().map(|view| view.is_some())
+    }
+
+    /// Returns how many chunks have no vector yet; none where there are no vectors, or somebody is changing the view.
+    pub(crate) fn pending_vectors(&self) -> Option<u64> {
+        let view = self.view.try_read().ok()?;
+        let view = view.as_ref().filter(|view| view.has_vectors())?;
+        Some(view.counts.chunks - view.counts.embedded)
+    }
+
+    /// Loads what a filter asks into the view, unless it is there.
+    pub(crate) fn load_places(&self, store: &dyn Store) -> Result<()> {
+        let generation = match self.read_view().as_ref() {
+            Some(view) if !view.has_places() => view.generation(),
+            _ => return Ok(()),
+        };
+        let places = Places::load(store, self.collection.id)?;
+        if let Some(view) = self.write_view().as_mut() {
+            view.set_places(places, generation);
+        }
+        Ok(())
+    }
+
+    /// Waits for the right to compute vectors of the collection.
+    pub(crate) fn fill(&self) -> MutexGuard<'_, ()> {
+        self.filling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of a writer of the text index that nobody has used for a while.
+    pub(crate) fn rest(&self) {
+        // Somebody who holds it is using it.
+        if let Ok(mut follow) = self.follow.try_lock()
+            && follow.writer_used.elapsed() > WRITER_IDLE_MAX
+        {
+            follow.writer = None;
+        }
+    }
+
+    /// Ends it: who comes later finds it gone. Its files can be removed then.
+    pub(crate) fn retire(&self) {
+        let mut follow = self.follow.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_gone.store(true, Ordering::Release);
+        follow.writer = None;
+        *self.write_view() = None;
+        self.has_changed();
+    }
+
+    fn following(&self) -> Result<MutexGuard<'_, Follow>> {
+        let follow = self.follow.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_gone() {
+            return Err(Error::CollectionMissing {
+                name: self.collection.name.clone(),
+                known: Vec::new(),
+            });
+        }
+        Ok(follow)
+    }
+
+    fn write_view(&self) -> RwLockWriteGuard<'_, Option<View>> {
+        self.view.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_changed(&self) {
+        self.version.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn vectors_of(&self, model: Option<&VectorsOf>) -> Option<VectorsOf> {
+        match self.collection.kind {
+            CollectionKind::Code | CollectionKind::Documents => model.cloned(),
+            CollectionKind::Vectors => Some(client_vectors(&self.collection)),
+        }
+    }
+
+    fn read_vectors(&self, store: &dyn Store, vectors: &VectorsOf) -> Result<VectorSet> {
+        let model = store.model(&vectors.fingerprint)?;
+        read_vectors(store, self.collection.id, model, vectors.dimensions)
+    }
+
+    /// Returns the collection as the store knows it now.
+    fn current(&self, store: &dyn Store) -> Result<Collection> {
+        store
+            .collections()?
+            .into_iter()
+            .find(|collection| collection.id == self.collection.id)
+            .ok_or_else(|| Error::CollectionMissing {
+                name: self.collection.name.clone(),
+                known: Vec::new(),
+            })
+    }
+
+    /// Lets the text index follow the log; returns whether it committed.
+    fn commit_text(
+        &self,
+        follow: &mut Follow,
+        db: &mut dyn StoreWriter,
+        data_dir: &DataDir,
+        commit: Commit,
+    ) -> Result<bool> {
+        follow.writer_used = Instant::now();
+        let writer = match &mut follow.writer {
+            Some(writer) => writer,
+            None => follow.writer.insert(LexicalFollower::open(
+                db.store(),
+                data_dir,
+                self.collection.id,
+            )?),
+        };
+        writer.follow(db.store())?;
+        if commit == Commit::IfDue && !writer.is_due() {
+            return Ok(false);
+        }
+        let committed = writer.commit_applied();
+        if committed.is_err() {
+            // Its thread may be gone; the next one begins with a writer that is whole.
+            follow.writer = None;
+        }
+        committed.map(|()| true)
+    }
+
+    /// Brings the view to the commit of the text index that holds the log up to `applied`.
+    fn follow_log(&self, follow: &mut Follow, store: &dyn Store, applied: u64) -> Result<()> {
+        if self.read_view().is_none() {
+            follow.seen = applied;
+            return Ok(());
+        }
+        let mut last_words: HashMap<ChunkId, OpKind> = HashMap::new();
+        let mut after = follow.seen;
+        loop {
+            let ops = store.ops_after(self.collection.id, after, OPS_PAGE)?;
+            let Some(last) = ops.last() else { break };
+            after = last.seq;
+            last_words.extend(ops.iter().map(|op| (op.chunk, op.kind)));
+        }
+        let (mut puts, mut gone) = (Vec::new(), Vec::new());
+        for (chunk, kind) in last_words {
+            match kind {
+                OpKind::Put => puts.push(chunk),
+                OpKind::Delete => gone.push(chunk),
+            }
+        }
+        puts.sort_unstable();
+        let model = match &follow.vectors {
+            Some(vectors) => store.model(&vectors.fingerprint)?,
+            None => None,
+        };
+        for page in puts.chunks(PUT_PAGE) {
+            self.put_chunks(store, page, model)?;
+        }
+        let standing = Standing {
+            generation: self.current(store)?.generation,
+            skipped: store.skipped_files(self.collection.id)?,
+        };
+        // Only the thread that holds `follow` changes the view, so it is the same in between.
+        let refreshed = match self.read_view().as_ref() {
+            Some(view) => view.refreshed()?,
+            None => return Ok(()),
+        };
+        if let Some(view) = self.write_view().as_mut() {
+            view.install(refreshed, &gone, &standing);
+        }
+        follow.seen = after.max(applied);
+        self.has_changed();
+        Ok(())
+    }
+
+    fn put_chunks(
+        &self,
+        store: &dyn Store,
+        chunks: &[ChunkId],
+        model: Option<ModelId>,
+    ) -> Result<()> {
+        let records: Vec<ChunkRecord> = store
+            .chunks(chunks)?
+            .iter()
+            .map(crate::store::ChunkRow::record)
+            .collect();
+        let mut vectors = Vec::new();
+        if let Some(model) = model {
+            store.vectors_of(chunks, model, &mut |chunk, vector| {
+                vectors.push((chunk, vector.to_vec()));
+            })?;
+        }
+        if let Some(view) = self.write_view().as_mut() {
+            view.put(&records);
+        }
+        self.put_vectors(&vectors)
+    }
+
+    fn put_vectors(&self, vectors: &[(ChunkId, Vec<f32>)]) -> Result<()> {
+        for page in vectors.chunks(PUT_PAGE) {
+            if let Some(view) = self.write_view().as_mut() {
+                view.put_vectors(page)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns under which name the vectors of a collection of vectors are kept.
+pub(crate) fn client_vectors(collection: &Collection) -> VectorsOf {
+    VectorsOf {
+        fingerprint: format!("collection:{}", collection.id.0),
+        dimensions: collection.dimensions.unwrap_or_default() as usize,
+    }
+}

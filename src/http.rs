@@ -1,0 +1,66 @@
+//! The HTTP face: a thin layer over [`crate::engine::serving`]. One file a resource.
+//!
+//! A request passes, from the outside in: the accept loop with its limits (`listener`), what every request passes
+//! (`pipeline`: names, Host and Origin, panics, measures, the shape of errors), compression, the router, the guard of its
+//! address (`guard`: deadline, key, scope), and its handler. `routes` is the one table of addresses.
+
+use axum::Router;
+use axum::middleware;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
+
+mod admin;
+mod app;
+mod browser;
+mod collections;
+mod documents;
+mod embeddings;
+mod extract;
+mod files;
+mod guard;
+mod jobs;
+mod listener;
+mod measure;
+mod openapi;
+mod pages;
+mod pipeline;
+mod probes;
+mod problem;
+mod reference;
+mod routes;
+mod search;
+pub mod server;
+mod sessions;
+mod slow_body;
+mod sources;
+mod tls;
+mod trace;
+
+pub(crate) use routes::labels;
+
+/// Returns the OpenAPI document as it is served.
+pub fn openapi() -> serde_json::Value {
+    openapi::document()
+}
+
+/// Smaller answers gain nothing by compression.
+const COMPRESS_BYTES_MIN: u16 = 1_024;
+
+/// Puts the layers around the addresses.
+fn service(app: &app::App) -> Router {
+    let compressible = SizeAbove::new(COMPRESS_BYTES_MIN)
+        .and(NotForContentType::GRPC)
+        .and(NotForContentType::SSE)
+        .and(NotForContentType::IMAGES);
+    routes::router(app, app.is_ops)
+        .layer(
+            CompressionLayer::new()
+                .gzip(true)
+                .compress_when(compressible),
+        )
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            pipeline::pipeline,
+        ))
+        .with_state(app.clone())
+}

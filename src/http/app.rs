@@ -1,0 +1,48 @@
+//! What handlers share.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::measure::RouteLabels;
+use crate::engine::serving::Service;
+use crate::observability::health::HealthChecker;
+
+/// What handlers share; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App(Arc<State>);
+
+/// What is behind an [`App`].
+pub(crate) struct State {
+    pub(crate) service: Arc<Service>,
+    pub(crate) health: Arc<HealthChecker>,
+    /// Whether nobody is asked for a key.
+    pub(crate) no_auth: bool,
+    /// Whether this is the listener for probes and metrics.
+    pub(crate) is_ops: bool,
+    /// The OpenAPI document.
+    pub(crate) openapi: Bytes,
+    /// The labels of addresses.
+    pub(crate) labels: Arc<RouteLabels>,
+    /// The page that shows it.
+    pub(crate) docs: Bytes,
+}
+
+/// Marks an answer that is an error by its status alone and is meant as it is: a probe that says no.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Final;
+
+impl App {
+    pub(crate) fn new(state: State) -> App {
+        App(Arc::new(state))
+    }
+}
+
+impl Deref for App {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.0
+    }
+}

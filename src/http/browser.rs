@@ -1,0 +1,207 @@
+//! What keeps a browser from acting for another site (S-16): the Host header, where a request comes from, the session's
+//! cookie and its counterpart against forgery.
+//!
+//! Any page that a user visits can make their browser send requests to a server on their machine. None of it is obeyed: a
+//! name that another site has made to point here (DNS rebinding) is refused by the Host header, a request from another
+//! site's page by its Origin or Sec-Fetch-Site, and a session's cookie is worth nothing without the token that only our own
+//! pages can read.
+
+use std::net::IpAddr;
+
+use axum::http::header::{COOKIE, HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderName, Method, Uri};
+
+use super::problem::Problem;
+use crate::error::ErrorCode;
+
+/// The header with the counterpart of the session's cookie.
+pub(super) const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The session's cookie. The prefix binds it to this host, and where there is TLS, to TLS.
+const COOKIE_NAME: &str = "embedder_session";
+
+/// Refuses a request that is addressed to another name. An address in numbers cannot be rebound, so any is fine.
+pub(super) fn check_host(headers: &HeaderMap, uri: &Uri, hosts: &[String]) -> Result<(), Problem> {
+    // HTTP/2 has the name in the address.
+    let authority = match headers.get(HOST) {
+        Some(host) => host.to_str().unwrap_or_default(),
+        None => uri.authority().map_or("", |authority| authority.as_str()),
+    };
+    let name = host_name(authority).to_ascii_lowercase();
+    let is_ours = name.parse::<IpAddr>().is_ok()
+        || name == "localhost"
+        || hosts.iter().any(|host| *host == name);
+    if is_ours {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ErrorCode::Misdirected,
+        "the Host header names another server",
+    )
+    .with_remedy("use an address or localhost, or add the name to the setting server.hosts"))
+}
+
+/// Refuses a request that a page of another site has sent.
+pub(super) fn check_origin(headers: &HeaderMap, uri: &Uri, is_tls: bool) -> Result<(), Problem> {
+    let refused = || {
+        Problem::new(
+            ErrorCode::CrossSite,
+            "the request comes from a page of another site",
+        )
+    };
+    let site = headers
+        .get(SEC_FETCH_SITE)
+        .map(|value| value.as_bytes().to_ascii_lowercase());
+    if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
+        return Err(refused());
+    }
+    let Some(origin) = headers.get(ORIGIN) else {
+        return Ok(());
+    };
+    let authority = match headers.get(HOST) {
+        Some(host) => host.to_str().unwrap_or_default(),
+        None => uri.authority().map_or("", |authority| authority.as_str()),
+    };
+    let scheme = if is_tls { "https" } else { "http" };
+    let own = format!("{scheme}://{authority}");
+    if !authority.is_empty() && origin.as_bytes().eq_ignore_ascii_case(own.as_bytes()) {
+        return Ok(());
+    }
+    Err(refused())
+}
+
+/// Returns the session's cookie, if there is exactly one.
+pub(super) fn session_cookie(headers: &HeaderMap) -> Option<&str> {
+    let mut found = None;
+    for header in headers.get_all(COOKIE) {
+        for pair in header.to_str().ok()?.split(';') {
+            if let Some((name, value)) = pair.trim().split_once('=')
+                && name == COOKIE_NAME
+            {
+                if found.is_some() {
+                    // Somebody planted a second one.
+                    return None;
+                }
+                found = Some(value);
+            }
+        }
+    }
+    found
+}
+
+/// Returns what sets the session's cookie, or, with an empty value, takes it away.
+pub(super) fn set_cookie(value: &str, max_age_s: u64, is_tls: bool) -> String {
+    let secure = if is_tls { "; Secure" } else { "" };
+    format!("{COOKIE_NAME}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={max_age_s}{secure}")
+}
+
+/// Whether a method changes nothing, so that a session may use it without the counterpart.
+pub(super) fn is_safe(method: &Method) -> bool {
+    *method == Method::GET || *method == Method::HEAD || *method == Method::OPTIONS
+}
+
+/// Returns the host of `host:port`, without the brackets of an IPv6 address.
+fn host_name(authority: &str) -> &str {
+    let authority = authority.rsplit('@').next().unwrap_or_default();
+    if let Some(rest) = authority.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or_default();
+    }
+    authority.split(':').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(name, HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn names_that_are_not_ours_are_refused() {
+        let hosts = ["embedder.example".to_owned()];
+        let is_ours = |host: &str| {
+            check_host(&headers(&[(HOST, host)]), &Uri::from_static("/"), &hosts).is_ok()
+        };
+        for ours in [
+            "127.0.0.1:7878",
+            "127.0.0.1",
+            "[::1]:7878",
+            "localhost:1",
+            "LOCALHOST",
+            "embedder.example",
+            "Embedder.Example:443",
+        ] {
+            assert!(is_ours(ours), "{ours}");
+        }
+        for foreign in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:7878",
+            "embedder.example.",
+            "localhost@evil.example",
+        ] {
+            assert!(!is_ours(foreign), "{foreign}");
+        }
+        let by_address = Uri::from_static("http://evil.example/");
+        assert!(check_host(&HeaderMap::new(), &by_address, &hosts).is_err());
+        let by_address = Uri::from_static("http://localhost:7878/");
+        assert!(check_host(&HeaderMap::new(), &by_address, &hosts).is_ok());
+    }
+
+    #[test]
+    fn pages_of_other_sites_are_refused() {
+        let host = (HOST, "127.0.0.1:7878");
+        let is_ours = |pairs: &[(HeaderName, &str)]| {
+            let all: Vec<_> = pairs.iter().cloned().chain([host.clone()]).collect();
+            check_origin(&headers(&all), &Uri::from_static("/"), false).is_ok()
+        };
+        assert!(is_ours(&[]), "no browser at all");
+        assert!(is_ours(&[(SEC_FETCH_SITE, "none")]));
+        assert!(is_ours(&[
+            (SEC_FETCH_SITE, "same-origin"),
+            (ORIGIN, "http://127.0.0.1:7878")
+        ]));
+        for foreign in [
+            vec![(SEC_FETCH_SITE, "cross-site")],
+            vec![(SEC_FETCH_SITE, "same-site")],
+            vec![(SEC_FETCH_SITE, "something new")],
+            vec![(ORIGIN, "null")],
+            vec![(ORIGIN, "http://evil.example")],
+            vec![(ORIGIN, "http://127.0.0.1:9999")],
+            vec![(ORIGIN, "https://127.0.0.1:7878")],
+            vec![(ORIGIN, "http://127.0.0.1:7878.evil.example")],
+        ] {
+            assert!(!is_ours(&foreign), "{foreign:?}");
+        }
+    }
+
+    #[test]
+    fn the_sessions_cookie_is_found_if_there_is_one() {
+        let cookie = |values: &[&str]| {
+            let pairs: Vec<_> = values.iter().map(|value| (COOKIE, *value)).collect();
+            session_cookie(&headers(&pairs)).map(str::to_owned)
+        };
+        assert_eq!(cookie(&["embedder_session=abc"]).as_deref(), Some("abc"));
+        assert_eq!(
+            cookie(&["a=b; embedder_session=abc; c=d"]).as_deref(),
+            Some("abc")
+        );
+        assert_eq!(cookie(&["a=b"]), None);
+        assert_eq!(cookie(&["embedder_session=a; embedder_session=b"]), None);
+        assert_eq!(cookie(&["embedder_session=a", "embedder_session=b"]), None);
+        let set = set_cookie("abc", 60, true);
+        assert!(
+            set.contains("HttpOnly") && set.contains("SameSite=Strict") && set.contains("Secure")
+        );
+    }
+}

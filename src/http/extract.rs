@@ -1,0 +1,283 @@
+//! What handlers take from a request, each refused as a problem where it cannot be used.
+
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use super::app::App;
+use super::problem::Problem;
+use super::routes::Route;
+use super::slow_body::{PacedBody, SlowBody};
+use crate::error::ErrorCode;
+
+/// The caller's deadline, in milliseconds from now.
+pub(super) const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout-ms");
+
+/// A JSON body. Its type must be `application/json`, it must be whole, and every field must be known.
+pub(super) struct Json<T>(pub(super) T);
+
+/// The query of the address. Every parameter must be known.
+pub(super) struct Query<T>(pub(super) T);
+
+/// Parts of the path.
+pub(super) struct Path<T>(pub(super) T);
+
+/// When an answer must be there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadline(pub(super) Instant);
+
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        require_json(request.headers())?;
+        let is_bulk = request
+            .extensions()
+            .get::<&'static Route>()
+            .is_some_and(|route| route.is_bulk);
+        let limits = &app.service.config().server;
+        let limit = if is_bulk {
+            limits.bulk_bytes_max
+        } else {
+            limits.body_bytes_max
+        };
+        let bytes = read_body(request, limit).await?;
+        parse(&bytes).map(Json)
+    }
+}
+
+impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        axum::extract::Query::from_request_parts(parts, app)
+            .await
+            .map(|axum::extract::Query(value)| Query(value))
+            .map_err(|rejection| {
+                Problem::new(ErrorCode::InvalidRequest, rejection.body_text())
+                    .with_remedy("see /docs for the parameters of this address")
+            })
+    }
+}
+
+impl<T: DeserializeOwned + Send> FromRequestParts<App> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        axum::extract::Path::from_request_parts(parts, app)
+            .await
+            .map(|axum::extract::Path(value)| Path(value))
+            .map_err(|rejection| Problem::new(ErrorCode::MalformedRequest, rejection.body_text()))
+    }
+}
+
+impl FromRequestParts<App> for Deadline {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        parts
+            .extensions
+            .get::<Deadline>()
+            .copied()
+            .ok_or_else(|| Problem::new(ErrorCode::Internal, "a request without a deadline"))
+    }
+}
+
+impl Deadline {
+    /// Reads the caller's deadline; no later than `time_max` from now.
+    pub(super) fn of(
+        headers: &HeaderMap,
+        now: Instant,
+        time_max: Duration,
+    ) -> Result<Deadline, Problem> {
+        let Some(value) = headers.get(REQUEST_TIMEOUT) else {
+            return Ok(Deadline(now + time_max));
+        };
+        let ms = value.to_str().ok().and_then(|text| text.parse().ok());
+        match ms {
+            Some(ms @ 1..) => Ok(Deadline(now + Duration::from_millis(ms).min(time_max))),
+            _ => Err(Problem::new(
+                ErrorCode::InvalidRequest,
+                "the header X-Request-Timeout-Ms is not a whole number of milliseconds",
+            )
+            .with_remedy("for example X-Request-Timeout-Ms: 2000")),
+        }
+    }
+}
+
+/// Refuses a body that is not plain JSON. A page of another site cannot send this type without asking first.
+pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let media_type = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .map(str::trim)
+        .unwrap_or_default();
+    if !media_type.eq_ignore_ascii_case("application/json") {
+        return Err(Problem::new(
+            ErrorCode::UnsupportedMediaType,
+            format!("the body's type is {media_type:?}"),
+        )
+        .with_remedy("send Content-Type: application/json"));
+    }
+    // A few kilobytes of an encoded body can be gigabytes, so bodies come as they are.
+    let encoding = headers.get(CONTENT_ENCODING);
+    if encoding.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(
+            Problem::new(ErrorCode::UnsupportedMediaType, "the body is encoded")
+                .with_remedy("send it without Content-Encoding"),
+        );
+    }
+    Ok(())
+}
+
+/// Reads a body of at most `limit` bytes, which must arrive at a decent rate.
+async fn read_body(request: Request, limit: usize) -> Result<Bytes, Problem> {
+    let too_large = || {
+        Problem::new(
+            ErrorCode::TooLarge,
+            format!("the body is larger than {limit} bytes"),
+        )
+        .with_remedy("send less at once")
+    };
+    let announced = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse::<u64>().ok());
+    if announced.is_some_and(|bytes| bytes > limit as u64) {
+        return Err(too_large());
+    }
+    let body: Body = request.into_body();
+    let collected = Limited::new(PacedBody::new(body), limit).collect().await;
+    match collected {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(error) if SlowBody::is_in(error.as_ref()) => Err(Problem::new(
+            ErrorCode::RequestTimeout,
+            "the body did not arrive in time",
+        )),
+        Err(_) => Err(Problem::new(
+            ErrorCode::MalformedRequest,
+            "the body broke off",
+        )),
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let code = if error.is_data() {
+            ErrorCode::InvalidRequest
+        } else {
+            ErrorCode::MalformedRequest
+        };
+        Problem::new(code, format!("the body cannot be read: {error}"))
+            .with_remedy("see /docs for what this address takes")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        number: u32,
+        list: Option<Vec<String>>,
+    }
+
+    fn code_of(text: &str) -> Option<ErrorCode> {
+        parse::<Body>(text.as_bytes())
+            .err()
+            .map(|problem| problem.code())
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_from_json_that_does_not_fit() {
+        assert_eq!(code_of(r#"{"number": 1}"#), None);
+        for malformed in ["", "{", "{\"number\": }", "nonsense", "{\"number\": NaN}"] {
+            assert_eq!(
+                code_of(malformed),
+                Some(ErrorCode::MalformedRequest),
+                "{malformed}"
+            );
+        }
+        for unfit in [
+            "[]",
+            r#"{"number": "1"}"#,
+            r#"{"number": -1}"#,
+            r#"{"number": 1, "unknown": 2}"#,
+            r#"{"number": 1, "number": 2}"#,
+            r#"{"number": 1, "list": [1]}"#,
+        ] {
+            assert_eq!(code_of(unfit), Some(ErrorCode::InvalidRequest), "{unfit}");
+        }
+    }
+
+    #[test]
+    fn depth_does_not_exhaust_the_stack() {
+        let deep = "[".repeat(1_000_000);
+        assert_eq!(code_of(&deep), Some(ErrorCode::InvalidRequest));
+        assert!(parse::<serde_json::Value>(deep.as_bytes()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse::<Body>(&bytes);
+        }
+
+        #[test]
+        fn any_deadline_is_read_or_refused(value in "[ -~]{0,20}") {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_TIMEOUT, value.parse().unwrap());
+            let now = Instant::now();
+            if let Ok(Deadline(at)) = Deadline::of(&headers, now, Duration::from_secs(5)) {
+                prop_assert!(at > now && at <= now + Duration::from_secs(5));
+            }
+        }
+    }
+
+    #[test]
+    fn only_json_as_it_is_is_taken() {
+        let headers = |pairs: &[(&'static str, &str)]| {
+            let pairs = pairs
+                .iter()
+                .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+            pairs.collect::<HeaderMap>()
+        };
+        let json = ("content-type", "application/json");
+        assert!(require_json(&headers(&[json])).is_ok());
+        assert!(
+            require_json(&headers(&[(
+                "content-type",
+                "Application/JSON; charset=utf-8"
+            )]))
+            .is_ok()
+        );
+        for refused in [
+            vec![],
+            vec![("content-type", "text/plain")],
+            vec![("content-type", "application/x-www-form-urlencoded")],
+            vec![json, ("content-encoding", "gzip")],
+        ] {
+            let problem = require_json(&headers(&refused)).unwrap_err();
+            assert_eq!(
+                problem.code(),
+                ErrorCode::UnsupportedMediaType,
+                "{refused:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Who is calling, and whether they may.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::app::App;
+use super::browser;
+use super::extract::Deadline;
+use super::listener::Peer;
+use super::problem::Problem;
+use super::routes::{Needs, Route};
+use crate::engine::access::{CsrfToken, KeyId, Principal};
+use crate::engine::audit::DenialReason;
+use crate::engine::serving::jobs::now_ms;
+use crate::engine::serving::measure::auth_failure;
+use crate::error::{Error, ErrorCode};
+
+/// The one whose request this is.
+#[derive(Clone)]
+pub(super) struct Caller {
+    principal: Arc<Principal>,
+    app: App,
+    route: &'static str,
+    address: Option<IpAddr>,
+}
+
+impl Caller {
+    pub(super) fn principal(&self) -> &Arc<Principal> {
+        &self.principal
+    }
+
+    /// Whether there is a collection of this name for the caller.
+    pub(super) fn sees(&self, collection: &str) -> bool {
+        self.principal.sees(collection)
+    }
+
+    /// Refuses a collection that the caller may not see, as if it were not there.
+    pub(super) fn must_see(&self, collection: &str) -> Result<(), Problem> {
+        if self.principal.sees(collection) {
+            return Ok(());
+        }
+        let key_id = self.principal.key_id;
+        note(
+            &self.app,
+            DenialReason::Collection,
+            key_id,
+            self.address,
+            self.route,
+        );
+        Err(Error::CollectionMissing {
+            name: collection.chars().take(128).collect(),
+            known: Vec::new(),
+        }
+        .into())
+    }
+
+    /// Returns who it is, for the audit log.
+    pub(super) fn actor(&self) -> String {
+        self.principal.actor()
+    }
+}
+
+/// Counts a request that is refused.
+pub(super) fn note(
+    app: &App,
+    reason: DenialReason,
+    key_id: Option<KeyId>,
+    address: Option<IpAddr>,
+    route: &'static str,
+) {
+    app.service
+        .access
+        .note_denial(reason, key_id, address, route);
+    if let Some(failure) = auth_failure(reason) {
+        app.service.metrics().auth_failures_total[failure].inc();
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        parts
+            .extensions
+            .get::<Caller>()
+            .cloned()
+            .ok_or_else(|| Problem::new(ErrorCode::Unauthenticated, "a key is needed"))
+    }
+}
+
+/// Lets a request through to its handler if its caller may make it, and no longer than its deadline.
+pub(super) async fn guard(
+    State((app, route)): State<(App, &'static Route)>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let limits = &app.service.config().server;
+    let time_max = if route.is_bulk {
+        limits.embed_time_max
+    } else {
+        limits.request_time_max
+    };
+    let deadline = Deadline::of(request.headers(), Instant::now(), time_max)?;
+    let peer = request.extensions().get::<Peer>().copied();
+    let address = peer.map(|peer| peer.address.ip());
+    let principal = identify(&app, route, &request, address)?;
+    let extensions = request.extensions_mut();
+    extensions.insert(route);
+    extensions.insert(deadline);
+    if let Some(principal) = principal {
+        extensions.insert(Caller {
+            principal,
+            app,
+            route: route.path,
+            address,
+        });
+    }
+    let answer = tokio::time::timeout_at(deadline.0.into(), next.run(request)).await;
+    answer.map_err(|_| {
+        Problem::new(
+            ErrorCode::Timeout,
+            "the answer was not ready at the deadline",
+        )
+        .with_remedy("allow more time, or ask for less at once")
+    })
+}
+
+/// Returns who is calling; nobody where the address asks for nothing and the caller shows no key.
+fn identify(
+    app: &App,
+    route: &Route,
+    request: &Request,
+    address: Option<IpAddr>,
+) -> Result<Option<Arc<Principal>>, Problem> {
+    let headers = request.headers();
+    let now = now_ms();
+    let denied = |reason: DenialReason, key_id: Option<KeyId>, problem: Problem| {
+        note(app, reason, key_id, address, route.path);
+        problem
+    };
+    if app.no_auth {
+        return Ok(Some(app.service.access.anonymous()));
+    }
+    if app.is_ops && address.is_some_and(|address| address.to_canonical().is_loopback()) {
+        return Ok(Some(app.service.access.local_ops()));
+    }
+    let principal = match bearer(headers) {
+        Some(token) => match app.service.access.authenticate(token, now) {
+            Ok(principal) => Some(principal),
+            // A probe with an old key is still a probe.
+            Err(_) if route.needs == Needs::Nothing => None,
+            Err(error) => {
+                return Err(denied(error.into(), error.key_id(), unknown_key()));
+            }
+        },
+        None => {
+            let session = browser::session_cookie(headers)
+                .and_then(|cookie| app.service.access.session(cookie, now));
+            match session {
+                Some((principal, csrf)) if is_meant(request.method(), headers, &csrf) => {
+                    Some(principal)
+                }
+                Some((principal, _)) => {
+                    let problem = Problem::new(
+                        ErrorCode::CrossSite,
+                        "a session that changes something sends its X-CSRF-Token",
+                    );
+                    return Err(denied(DenialReason::Csrf, principal.key_id, problem));
+                }
+                None => None,
+            }
+        }
+    };
+    let Some(principal) = principal else {
+        return match route.needs {
+            Needs::Nothing => Ok(None),
+            Needs::Key | Needs::Scope(_) => Err(denied(DenialReason::NoKey, None, no_key())),
+        };
+    };
+    if let Needs::Scope(scope) = route.needs
+        && !principal.may(scope)
+    {
+        let problem = Problem::new(
+            ErrorCode::Forbidden,
+            format!("the key has not the scope `{}`", scope.name()),
+        )
+        .with_remedy("ask the operator for a key with this scope (`embedder keys create`)");
+        return Err(denied(DenialReason::Scope, principal.key_id, problem));
+    }
+    Ok(Some(principal))
+}
+
+/// Returns the key that a request shows.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
+}
+
+/// Whether a request with a session's cookie comes from one of our own pages.
+fn is_meant(method: &Method, headers: &HeaderMap, csrf: &CsrfToken) -> bool {
+    let sent = headers
+        .get(browser::CSRF)
+        .and_then(|value| value.to_str().ok());
+    browser::is_safe(method) || sent.is_some_and(|sent| csrf.matches(sent))
+}
+
+fn no_key() -> Problem {
+    Problem::new(ErrorCode::Unauthenticated, "a key is needed").with_remedy(
+        "send Authorization: Bearer KEY; `embedder keys local` prints the key of this machine's owner",
+    )
+}
+
+/// One answer for every key that does not open: which of them it was is nobody's business.
+fn unknown_key() -> Problem {
+    Problem::new(ErrorCode::Unauthenticated, "the key is not known here")
+        .with_remedy("check the key; it may have expired or been revoked")
+}

@@ -1,0 +1,181 @@
+//! `/v1/jobs`.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::Stream;
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use utoipa::{IntoParams, ToSchema};
+
+use super::app::App;
+use super::extract::{Path, Query};
+use super::guard::Caller;
+use super::problem::Problem;
+use crate::engine::audit::AuditKind;
+use crate::engine::serving::collections::FailedFile;
+use crate::engine::serving::jobs::JobView;
+use crate::error::Error;
+
+/// Jobs or files on one page.
+const PAGE_MAX: usize = 1_000;
+
+/// How often a quiet stream says that it is alive: proxies give up after a minute.
+const ALIVE_EVERY: Duration = Duration::from_secs(15);
+
+/// How many.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Page {
+    /// How many, 1 to 1,000.
+    #[serde(default = "page_default")]
+    #[param(default = 100, minimum = 1, maximum = 1000)]
+    limit: usize,
+    /// Those after this one.
+    after: Option<String>,
+}
+
+fn page_default() -> usize {
+    100
+}
+
+/// Jobs.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct JobList {
+    /// Newest first.
+    pub(crate) jobs: Vec<JobView>,
+}
+
+/// Files that are not indexed.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct FailureList {
+    /// By path.
+    pub(crate) failures: Vec<FailedFile>,
+}
+
+/// Lists the newest jobs.
+#[utoipa::path(get, path = "/v1/jobs", tag = "jobs", params(Page),
+    responses((status = 200, description = "The jobs", body = JobList)))]
+pub(super) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Query(page): Query<Page>,
+) -> Result<axum::Json<JobList>, Problem> {
+    let mut jobs = app.service.work(|service| service.jobs(PAGE_MAX)).await?;
+    jobs.retain(|job| {
+        caller.sees(&job.collection) && page.after.as_ref().is_none_or(|after| job.id < *after)
+    });
+    jobs.truncate(page.limit.clamp(1, PAGE_MAX));
+    Ok(axum::Json(JobList { jobs }))
+}
+
+/// Says how far a job is.
+#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path)),
+    responses((status = 200, description = "The job", body = JobView)))]
+pub(super) async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<axum::Json<JobView>, Problem> {
+    find(&app, &caller, id).await.map(axum::Json)
+}
+
+/// Stops a job; what it did is kept.
+#[utoipa::path(delete, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path)),
+    responses((status = 200, description = "The job", body = JobView)))]
+pub(super) async fn cancel(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<axum::Json<JobView>, Problem> {
+    let job = find(&app, &caller, id).await?;
+    let job = app
+        .service
+        .work(move |service| {
+            service.access.may_act()?;
+            let job = service.cancel_job(&job.id)?;
+            service
+                .access
+                .record(AuditKind::JobCancelled, &caller.actor(), &job.id)?;
+            Ok(job)
+        })
+        .await?;
+    Ok(axum::Json(job))
+}
+
+/// Tells how far a job is, whenever that changes, until it has ended: events of the type `job`, each with the job.
+#[utoipa::path(get, path = "/v1/jobs/{id}/events", tag = "jobs", params(("id" = String, Path)),
+    responses((status = 200, description = "The events", body = JobView, content_type = "text/event-stream")))]
+pub(super) async fn events(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    // Watched before it is looked up: its end cannot come unseen in between.
+    let watching = app.service.watch_job(&id);
+    let job = find(&app, &caller, id).await?;
+    Ok(Sse::new(told(job, watching)).keep_alive(KeepAlive::new().interval(ALIVE_EVERY)))
+}
+
+/// Lists the files of a job's source that are not indexed, with the reason of each.
+#[utoipa::path(get, path = "/v1/jobs/{id}/failures", tag = "jobs", params(("id" = String, Path), Page),
+    responses((status = 200, description = "The files", body = FailureList)))]
+pub(super) async fn failures(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(page): Query<Page>,
+) -> Result<axum::Json<FailureList>, Problem> {
+    let job = find(&app, &caller, id).await?;
+    let failures = app
+        .service
+        .work(move |service| {
+            let limit = page.limit.clamp(1, PAGE_MAX);
+            service.job_failures(&job.id, page.after.as_deref(), limit)
+        })
+        .await?;
+    Ok(axum::Json(FailureList { failures }))
+}
+
+/// Returns a job that the caller may see.
+async fn find(app: &App, caller: &Caller, id: String) -> Result<JobView, Problem> {
+    let asked = id.clone();
+    let job = app.service.work(move |service| service.job(&asked)).await?;
+    if caller.sees(&job.collection) {
+        return Ok(job);
+    }
+    Err(Error::JobMissing {
+        id: id.chars().take(64).collect(),
+    }
+    .into())
+}
+
+/// The state now, then every change, until nothing changes any more.
+fn told(
+    job: JobView,
+    watching: Option<watch::Receiver<JobView>>,
+) -> impl Stream<Item = Result<Event, Infallible>> {
+    let state = (Some(job), watching);
+    stream::unfold(state, |(first, watching)| async move {
+        if let Some(job) = first {
+            return Some((Ok(event(&job)), (None, watching)));
+        }
+        let mut watching = watching?;
+        watching.changed().await.ok()?;
+        let job = watching.borrow_and_update().clone();
+        let goes_on = !job.state.is_final();
+        Some((Ok(event(&job)), (None, goes_on.then_some(watching))))
+    })
+}
+
+fn event(job: &JobView) -> Event {
+    let event = Event::default().event("job");
+    match serde_json::to_string(job) {
+        Ok(json) => event.data(json),
+        Err(_) => event,
+    }
+}

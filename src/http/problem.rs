@@ -1,0 +1,307 @@
+//! Errors as clients see them: RFC 9457 problem documents, from every layer.
+//!
+//! A handler, an extractor or a middleware returns a [`Problem`]; it travels as an extension of an empty answer, and the
+//! pipeline writes the document at the very end, when request id and trace are known. So no layer can answer with an error
+//! of another shape, and what a server error was caused by reaches the log alone.
+
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::error::{Error, ErrorCode, LogLevel};
+
+/// The media type of problem documents.
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+
+/// Longest detail in bytes: details quote what the client sent.
+const DETAIL_BYTES_MAX: usize = 1_000;
+
+/// When a client should come back where nothing better is known.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// An error on its way to the client.
+#[derive(Debug, Clone)]
+pub(super) struct Problem {
+    code: ErrorCode,
+    detail: String,
+    remedy: Option<String>,
+    retry_after: Option<Duration>,
+    /// What is told to the operator and not to the client.
+    cause: Option<String>,
+}
+
+/// A problem document (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ProblemBody {
+    /// Always `about:blank`: `code` tells kinds apart.
+    r#type: &'static str,
+    /// What the code means.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// The stable code.
+    code: &'static str,
+    /// What happened this time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+    /// The id of the request, which the server's log has as well.
+    request_id: String,
+    /// The id of the trace.
+    trace_id: String,
+    /// Whether the same request can succeed later.
+    retryable: bool,
+    /// When it is worth trying again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+    /// The same in the shape that OpenAI clients read; on their routes only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<OpenAiError>,
+}
+
+/// An error as OpenAI clients read it.
+#[derive(Debug, Serialize, ToSchema)]
+struct OpenAiError {
+    message: String,
+    r#type: &'static str,
+    param: Option<String>,
+    code: &'static str,
+}
+
+impl Problem {
+    pub(super) fn new(code: ErrorCode, detail: impl Into<String>) -> Problem {
+        Problem {
+            code,
+            detail: detail.into(),
+            remedy: None,
+            retry_after: None,
+            cause: None,
+        }
+    }
+
+    #[must_use]
+    pub(super) fn with_remedy(mut self, remedy: impl Into<String>) -> Problem {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    pub(super) fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// Writes the log line, once, where the error is handled.
+    pub(super) fn log(&self) {
+        let code = self.code.name();
+        let cause = self.cause.as_deref().unwrap_or(&self.detail);
+        match self.code.log_level() {
+            LogLevel::Debug => tracing::debug!(code, "Refused: {cause}"),
+            LogLevel::Warn => tracing::warn!(code, "Refused: {cause}"),
+            LogLevel::Error => tracing::error!(code, "Failed: {cause}"),
+        }
+    }
+
+    /// Writes the document.
+    pub(super) fn render(&self, request_id: &str, trace_id: &str, for_openai: bool) -> Response {
+        let retry_after =
+            self.retry_after
+                .or((self.code.is_transient() && self.code.http_status() == 503)
+                    .then_some(RETRY_AFTER));
+        let detail = (!self.detail.is_empty()).then(|| cut(&self.detail, DETAIL_BYTES_MAX));
+        let remedy = self
+            .remedy
+            .as_deref()
+            .map(|text| cut(text, DETAIL_BYTES_MAX));
+        let error = for_openai.then(|| OpenAiError {
+            message: match (&detail, &remedy) {
+                (Some(detail), Some(remedy)) => format!("{detail} ({remedy})"),
+                (Some(detail), None) => detail.clone(),
+                (None, _) => self.code.meaning().to_owned(),
+            },
+            r#type: openai_type(self.code),
+            param: None,
+            code: self.code.name(),
+        });
+        let body = ProblemBody {
+            r#type: "about:blank",
+            title: self.code.meaning(),
+            status: self.code.http_status(),
+            code: self.code.name(),
+            detail,
+            remedy,
+            request_id: request_id.to_owned(),
+            trace_id: trace_id.to_owned(),
+            retryable: self.code.is_transient(),
+            retry_after_ms: retry_after
+                .map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+            error,
+        };
+        let bytes = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = (self.status(), bytes).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(after) = retry_after {
+            let seconds = after.as_millis().div_ceil(1_000).max(1);
+            if let Ok(value) = HeaderValue::from_str(&seconds.to_string()) {
+                headers.insert(header::RETRY_AFTER, value);
+            }
+        }
+        if self.code == ErrorCode::Unauthenticated {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"embedder\""),
+            );
+        }
+        response
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Problem {
+        let code = error.code();
+        let retry_after = match &error {
+            Error::Busy { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        };
+        // What went wrong inside may name paths, hosts or texts: it is the operator's business.
+        let is_inside = code.http_status() == 500
+            || matches!(
+                code,
+                ErrorCode::StoreDamaged
+                    | ErrorCode::StoreVersion
+                    | ErrorCode::DiskFull
+                    | ErrorCode::Locked
+            );
+        if is_inside {
+            return Problem {
+                code,
+                detail: String::new(),
+                remedy: Some("the server's log has the cause under this request id".to_owned()),
+                retry_after,
+                cause: Some(error.with_remedy()),
+            };
+        }
+        Problem {
+            code,
+            detail: error.to_string(),
+            remedy: error.remedy(),
+            retry_after,
+            cause: None,
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+fn openai_type(code: ErrorCode) -> &'static str {
+    match code.http_status() {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        429 => "rate_limit_error",
+        400..=499 => "invalid_request_error",
+        _ => "server_error",
+    }
+}
+
+fn cut(text: &str, bytes_max: usize) -> String {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(problem: &Problem, for_openai: bool) -> serde_json::Value {
+        let response = problem.render("request-1", "trace-1", for_openai);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
+        let bytes = futures_util::FutureExt::now_or_never(axum::body::to_bytes(
+            response.into_body(),
+            usize::MAX,
+        ));
+        serde_json::from_slice(&bytes.unwrap().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn every_code_gives_a_problem_document_of_its_status() {
+        for &code in ErrorCode::ALL {
+            let body = body(&Problem::new(code, "what happened"), false);
+            assert_eq!(body["status"], code.http_status());
+            assert_eq!(body["code"], code.name());
+            assert_eq!(body["request_id"], "request-1");
+            assert!(body["title"].as_str().unwrap().len() > 10, "{body}");
+            assert!(body.get("error").is_none());
+        }
+    }
+
+    #[test]
+    fn what_failed_inside_is_told_to_the_log_alone() {
+        let canary = "/home/secret-canary/content.db";
+        let errors = [
+            Error::Internal(canary.to_owned()),
+            Error::io("read", canary, std::io::Error::other(canary)),
+            Error::io(
+                "write",
+                canary,
+                std::io::Error::from(std::io::ErrorKind::StorageFull),
+            ),
+            Error::Locked {
+                data_dir: canary.into(),
+                pid: None,
+            },
+        ];
+        for error in errors {
+            let problem = Problem::from(error);
+            assert!(problem.code.http_status() >= 500);
+            let text = body(&problem, true).to_string();
+            assert!(!text.contains("canary"), "{text}");
+            assert!(problem.cause.unwrap().contains("canary"));
+        }
+    }
+
+    #[test]
+    fn openai_clients_find_the_shape_they_read() {
+        let problem = Problem::new(ErrorCode::InvalidRequest, "it is too long")
+            .with_remedy("send `truncate`");
+        let body = body(&problem, true);
+        assert_eq!(body["error"]["type"], "invalid_request_error");
+        assert_eq!(body["error"]["message"], "it is too long (send `truncate`)");
+    }
+
+    #[test]
+    fn a_full_queue_says_when_to_come_back() {
+        let problem = Problem::from(Error::Busy {
+            what: "the queue is full".to_owned(),
+            retry_after: Duration::from_millis(1_200),
+        });
+        let response = problem.render("r", "t", false);
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "2");
+        assert_eq!(body(&problem, false)["retry_after_ms"], 1_200);
+    }
+
+    #[test]
+    fn a_detail_is_cut_between_characters() {
+        assert_eq!(cut("aé", 2), "a");
+        assert_eq!(cut("abc", 10), "abc");
+    }
+}

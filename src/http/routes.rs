@@ -1,0 +1,163 @@
+//! Every address with what it needs, in one table: the router, the guard, the metrics and the documentation are made of it.
+
+use axum::Router;
+use axum::middleware;
+use axum::routing::{self, MethodRouter};
+
+use super::app::App;
+use super::{
+    admin, collections, documents, embeddings, files, guard, jobs, pages, probes, search, sessions,
+    sources,
+};
+use crate::engine::access::Scope;
+
+/// What an address asks of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Nothing.
+    Nothing,
+    /// A key, of any scope.
+    Key,
+    /// A key of this scope.
+    Scope(Scope),
+}
+
+/// An address.
+pub(super) struct Route {
+    /// `GET`, `PUT`, …
+    pub(super) method: &'static str,
+    /// Its path, with the names of its parts in braces.
+    pub(super) path: &'static str,
+    /// What it asks of its caller.
+    pub(super) needs: Needs,
+    /// Whether its body may be large and its answer take long.
+    pub(super) is_bulk: bool,
+    /// Whether it answers on the ops listener as well.
+    pub(super) is_ops: bool,
+    handler: fn() -> MethodRouter<App>,
+}
+
+const fn route(
+    method: &'static str,
+    path: &'static str,
+    needs: Needs,
+    handler: fn() -> MethodRouter<App>,
+) -> Route {
+    Route {
+        method,
+        path,
+        needs,
+        is_bulk: false,
+        is_ops: false,
+        handler,
+    }
+}
+
+const fn bulk(
+    method: &'static str,
+    path: &'static str,
+    needs: Needs,
+    handler: fn() -> MethodRouter<App>,
+) -> Route {
+    Route {
+        is_bulk: true,
+        ..route(method, path, needs, handler)
+    }
+}
+
+const fn ops(path: &'static str, needs: Needs, handler: fn() -> MethodRouter<App>) -> Route {
+    Route {
+        is_ops: true,
+        ..route("GET", path, needs, handler)
+    }
+}
+
+use Needs::{Key, Nothing, Scope as Of};
+use Scope::{
+    AdminAudit, AdminKeys, AdminRoots, CollectionsRead, CollectionsWrite, Embed, OpsRead,
+    Search as Searching, SourcesWrite,
+};
+
+/// Every address.
+#[rustfmt::skip]
+pub(super) static ROUTES: &[Route] = &[
+    ops("/livez", Nothing, || routing::get(probes::livez)),
+    ops("/readyz", Nothing, || routing::get(probes::readyz)),
+    ops("/startupz", Nothing, || routing::get(probes::startupz)),
+    ops("/health", Nothing, || routing::get(probes::health)),
+    ops("/metrics", Of(OpsRead), || routing::get(probes::metrics)),
+
+    route("GET", "/", Nothing, || routing::get(pages::start)),
+    route("GET", "/docs", Nothing, || routing::get(pages::docs)),
+    route("GET", "/openapi.json", Nothing, || routing::get(pages::openapi)),
+    route("GET", "/session", Nothing, || routing::get(sessions::redeem)),
+    route("DELETE", "/session", Key, || routing::delete(sessions::end)),
+    route("GET", "/v1/whoami", Key, || routing::get(sessions::whoami)),
+
+    bulk("POST", "/v1/embeddings", Of(Embed), || routing::post(embeddings::create)),
+    route("GET", "/v1/models", Of(Embed), || routing::get(embeddings::list_models)),
+    route("GET", "/v1/models/{model}", Of(Embed), || routing::get(embeddings::get_model)),
+
+    route("GET", "/v1/collections", Of(CollectionsRead), || routing::get(collections::list)),
+    route("GET", "/v1/collections/{collection}", Of(CollectionsRead), || routing::get(collections::get)),
+    route("PUT", "/v1/collections/{collection}", Of(CollectionsWrite), || routing::put(collections::put)),
+    route("DELETE", "/v1/collections/{collection}", Of(CollectionsWrite), || routing::delete(collections::delete)),
+
+    bulk("POST", "/v1/collections/{collection}/documents", Of(CollectionsWrite), || routing::post(documents::put)),
+    route("GET", "/v1/collections/{collection}/documents/{id}", Of(CollectionsRead), || routing::get(documents::get)),
+    route("DELETE", "/v1/collections/{collection}/documents/{id}", Of(CollectionsWrite), || routing::delete(documents::delete)),
+
+    route("POST", "/v1/collections/{collection}/sources", Of(SourcesWrite), || routing::post(sources::add)),
+    route("GET", "/v1/collections/{collection}/sources", Of(CollectionsRead), || routing::get(sources::list)),
+    route("GET", "/v1/collections/{collection}/sources/{id}", Of(CollectionsRead), || routing::get(sources::get)),
+    route("DELETE", "/v1/collections/{collection}/sources/{id}", Of(SourcesWrite), || routing::delete(sources::delete)),
+
+    route("POST", "/v1/collections/{collection}/search", Of(Searching), || routing::post(search::in_collection)),
+    route("POST", "/v1/search", Of(Searching), || routing::post(search::in_several)),
+    route("POST", "/v1/collections/{collection}/related", Of(Searching), || routing::post(search::related)),
+    route("GET", "/v1/collections/{collection}/files/{path}", Of(Searching), || routing::get(files::read)),
+
+    route("GET", "/v1/jobs", Of(CollectionsRead), || routing::get(jobs::list)),
+    route("GET", "/v1/jobs/{id}", Of(CollectionsRead), || routing::get(jobs::get)),
+    route("DELETE", "/v1/jobs/{id}", Of(SourcesWrite), || routing::delete(jobs::cancel)),
+    route("GET", "/v1/jobs/{id}/events", Of(CollectionsRead), || routing::get(jobs::events)),
+    route("GET", "/v1/jobs/{id}/failures", Of(CollectionsRead), || routing::get(jobs::failures)),
+
+    route("GET", "/v1/admin/status", Of(OpsRead), || routing::get(admin::status)),
+    route("GET", "/v1/admin/keys", Of(AdminKeys), || routing::get(admin::list_keys)),
+    route("POST", "/v1/admin/keys", Of(AdminKeys), || routing::post(admin::create_key)),
+    route("DELETE", "/v1/admin/keys/{id}", Of(AdminKeys), || routing::delete(admin::revoke_key)),
+    route("POST", "/v1/admin/keys/{id}/rotate", Of(AdminKeys), || routing::post(admin::rotate_key)),
+    route("GET", "/v1/admin/roots", Of(AdminRoots), || routing::get(admin::list_roots)),
+    route("POST", "/v1/admin/roots", Of(AdminRoots), || routing::post(admin::add_root)),
+    route("DELETE", "/v1/admin/roots", Of(AdminRoots), || routing::delete(admin::remove_root)),
+    route("POST", "/v1/admin/sessions", Key, || routing::post(sessions::open)),
+    route("GET", "/v1/admin/audit", Of(AdminAudit), || routing::get(admin::audit)),
+    route("GET", "/v1/admin/audit/verify", Of(AdminAudit), || routing::get(admin::verify_audit)),
+];
+
+/// The label of addresses that do not exist.
+pub(super) const UNMATCHED: &str = "unmatched";
+
+/// Returns the paths by which metrics tell addresses apart, each once, the last for all that do not exist.
+pub(crate) fn labels() -> Vec<&'static str> {
+    let mut labels: Vec<&'static str> = Vec::new();
+    for route in ROUTES {
+        if !labels.contains(&route.path) {
+            labels.push(route.path);
+        }
+    }
+    labels.push(UNMATCHED);
+    labels
+}
+
+/// Makes the router of all addresses, or of those that the ops listener answers.
+pub(super) fn router(app: &App, ops_only: bool) -> Router<App> {
+    let chosen = ROUTES.iter().filter(|route| !ops_only || route.is_ops);
+    chosen.fold(Router::new(), |router, route| {
+        let state = (app.clone(), route);
+        let handler =
+            (route.handler)().route_layer(middleware::from_fn_with_state(state, guard::guard));
+        router.route(route.path, handler)
+    })
+}

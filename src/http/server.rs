@@ -1,0 +1,478 @@
+//! `embedder serve`: from settings to a running server, and its end in good order.
+//!
+//! The listeners are there first: while collections and model are loaded, probes say so. At SIGTERM `/readyz` says no and
+//! serving goes on for a while, so that load balancers turn away first; then requests under way have a time to end; jobs
+//! are taken up by the next server. A second signal ends at once.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::app::{App, State};
+use super::listener::{Limits, Listener, Stop, StopPhase};
+use super::measure::{Connections, RouteLabels};
+use super::tls::TlsReloader;
+use super::{labels, openapi, reference};
+use crate::config::Config;
+use crate::engine::serving::jobs::now_ms;
+use crate::engine::serving::{Service, health as dependencies};
+use crate::error::{Error, ErrorCode, Result};
+use crate::observability::health::{HealthChecker, StartStep};
+use crate::observability::metrics::Metrics;
+
+/// The file by which commands find the server of a data directory.
+pub const SERVER_FILE: &str = "server.json";
+
+/// How often the files of the certificate are looked at.
+const TLS_EVERY: Duration = Duration::from_secs(10);
+
+/// How often the runtime shows that it is alive.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+
+/// How the server is asked to run, beyond the settings.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Whether nobody is asked for a key; on loopback alone.
+    pub no_auth: bool,
+}
+
+/// What commands need to find the server.
+#[derive(Debug, Serialize, Deserialize)]
+struct ServerFile {
+    pid: u32,
+    url: String,
+    version: String,
+    started_ms: u64,
+    tls_cert: Option<PathBuf>,
+}
+
+/// Serves until the process is asked to end.
+///
+/// # Errors
+/// Settings that are not safe; an address that is in use; a locked data directory; a damaged store.
+pub fn serve(config: Config, options: Options) -> Result<()> {
+    check_exposure(&config, options)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("http")
+        .build()
+        .map_err(|error| Error::io("start", "the runtime", error))?;
+    // Probes and metrics have a thread of their own, so that they answer whatever the others do.
+    let ops_runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::io("start", "the runtime", error))?;
+    let result = Server::start(config, options, &runtime, ops_runtime)
+        .and_then(|server| server.run(&runtime));
+    // What still blocks then holds nothing that could be lost.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// Refuses what would leave the server open to others by accident.
+fn check_exposure(config: &Config, options: Options) -> Result<()> {
+    let server = &config.server;
+    let is_open = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
+    let refuse = |problem: &str, remedy: &str| {
+        Err(Error::Argument {
+            problem: problem.to_owned(),
+            remedy: remedy.to_owned(),
+        })
+    };
+    let ops_open = server.ops_listen.as_ref().is_some_and(is_open);
+    if options.no_auth && (is_open(&server.listen) || ops_open) {
+        return refuse(
+            "--no-auth with an address that others can reach",
+            "listen on 127.0.0.1, or leave --no-auth away",
+        );
+    }
+    if is_open(&server.listen) && server.tls.is_none() && !server.insecure {
+        return refuse(
+            "keys would cross the network unencrypted",
+            "set server.tls_cert and server.tls_key, listen on 127.0.0.1, or pass --insecure where something else encrypts",
+        );
+    }
+    if ops_open && !server.insecure {
+        return refuse(
+            "the ops listener speaks no TLS and others could reach it",
+            "let ops.listen be on 127.0.0.1, or pass --insecure where the network is trusted",
+        );
+    }
+    Ok(())
+}
+
+/// A server that listens.
+struct Server {
+    service: Arc<Service>,
+    health: Arc<HealthChecker>,
+    phase: watch::Sender<StopPhase>,
+    listening: tokio::task::JoinHandle<()>,
+    ops: Option<std::thread::JoinHandle<()>>,
+    file: PathBuf,
+}
+
+impl Server {
+    fn start(
+        config: Config,
+        options: Options,
+        runtime: &Runtime,
+        ops_runtime: Runtime,
+    ) -> Result<Server> {
+        let now = Instant::now();
+        let version = env!("CARGO_PKG_VERSION");
+        let metrics = Arc::new(Metrics::new(&labels(), version));
+        let tls = match &config.server.tls {
+            Some((cert, key)) => Some(Arc::new(TlsReloader::load(cert, key)?)),
+            None => None,
+        };
+        let (listen, ops_listen) = (config.server.listen, config.server.ops_listen);
+        let service = Service::open(config, Arc::clone(&metrics))?;
+        let health = Arc::new(HealthChecker::new(version, Arc::clone(&metrics), now));
+        health.set_step(StartStep::Indexes);
+        let (phase, stop) = Stop::channel();
+        let app = |is_ops| {
+            let document = openapi();
+            App::new(State {
+                service: Arc::clone(&service),
+                health: Arc::clone(&health),
+                no_auth: options.no_auth,
+                is_ops,
+                docs: Bytes::from(reference::render(&document)),
+                openapi: Bytes::from(document.to_string()),
+                labels: Arc::new(RouteLabels::new(&metrics)),
+            })
+        };
+        let limits = Arc::new(limits(service.config()));
+        let observer = Arc::new(Connections(Arc::clone(&metrics)));
+        let listener = {
+            let _entered = runtime.enter();
+            bind(listen)?
+        };
+        let address = listener
+            .local_addr()
+            .map_err(|error| Error::io("read the address of", "the listener", error))?;
+        let router = super::service(&app(false));
+        let listening = runtime.spawn(listener.run(
+            router,
+            Arc::clone(&limits),
+            tls.clone(),
+            Arc::clone(&observer) as _,
+            stop.clone(),
+        ));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{address}");
+        let mut lines = vec![format!("listening on {url}")];
+        let ops = match ops_listen {
+            None => None,
+            Some(ops_listen) => {
+                let listener = {
+                    let _entered = ops_runtime.enter();
+                    bind(ops_listen)?
+                };
+                let address = listener
+                    .local_addr()
+                    .map_err(|error| Error::io("read the address of", "the listener", error))?;
+                lines.push(format!("ops on http://{address}"));
+                let router = super::service(&app(true));
+                let running = listener.run(router, limits, None, observer, stop);
+                let thread = std::thread::Builder::new()
+                    .name("ops".to_owned())
+                    .spawn(move || ops_runtime.block_on(running))
+                    .map_err(|error| Error::io("start", "the ops listener", error))?;
+                Some(thread)
+            }
+        };
+        if let Some(tls) = tls {
+            runtime.spawn(keep_certificate(tls));
+        }
+        runtime.spawn(beat(Arc::clone(&health)));
+        let file = service.config().data_dir.join(SERVER_FILE);
+        write_server_file(&file, &url, service.config())?;
+        announce(&lines)?;
+        if options.no_auth {
+            tracing::warn!(
+                "Nobody is asked for a key: every program of this machine may do everything"
+            );
+        }
+        Ok(Server {
+            service,
+            health,
+            phase,
+            listening,
+            ops,
+            file,
+        })
+    }
+
+    /// Loads what is to be served, and serves until the end.
+    fn run(self, runtime: &Runtime) -> Result<()> {
+        let warming = {
+            let (service, health) = (Arc::clone(&self.service), Arc::clone(&self.health));
+            runtime.spawn_blocking(move || {
+                let started = Instant::now();
+                service.warm()?;
+                let data_dir = service.config().data_dir.clone();
+                health.start(dependencies::checks(&service), data_dir, jitter());
+                health.set_serving();
+                tracing::info!(elapsed_ms = started.elapsed().as_secs_f64() * 1e3, "Ready");
+                Ok::<(), Error>(())
+            })
+        };
+        let result = runtime.block_on(self.until_end(warming));
+        self.health.stop();
+        self.service.close();
+        let _ = std::fs::remove_file(&self.file);
+        if let Some(ops) = self.ops {
+            let _ = ops.join();
+        }
+        result
+    }
+
+    /// Waits for the end, and lets requests end first.
+    async fn until_end(&self, warming: tokio::task::JoinHandle<Result<()>>) -> Result<()> {
+        let mut signals = Signals::new()?;
+        tokio::select! {
+            first = signals.next() => {
+                let drained = self.drain(first);
+                tokio::select! {
+                    () = drained => {}
+                    _ = signals.next() => {
+                        tracing::warn!("Ended at once by a second signal");
+                        let _ = std::fs::remove_file(&self.file);
+                        // What is not on disk was not acknowledged.
+                        std::process::exit(i32::from(ErrorCode::Interrupted.exit_code()));
+                    }
+                }
+                Ok(())
+            }
+            failed = failure(warming) => {
+                self.phase.send_replace(StopPhase::Ending);
+                Err(failed)
+            }
+        }
+    }
+
+    async fn drain(&self, first: Asked) {
+        let server = &self.service.config().server;
+        self.health.set_draining();
+        let notice = match first {
+            Asked::Politely => server.notice,
+            // Somebody sits before it: no load balancer has to be told.
+            Asked::FromTerminal => Duration::ZERO,
+        };
+        tracing::info!("Ending: requests under way are answered");
+        if first == Asked::FromTerminal {
+            let _ = writeln!(io::stderr(), "ending; Ctrl-C again ends at once");
+        }
+        tokio::time::sleep(notice).await;
+        self.phase.send_replace(StopPhase::Draining);
+        let is_drained = async {
+            while !self.listening.is_finished() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(server.drain, is_drained)
+            .await
+            .is_err()
+        {
+            tracing::warn!("Some requests did not end in time");
+        }
+        self.phase.send_replace(StopPhase::Ending);
+    }
+}
+
+/// Who asked the process to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// SIGTERM.
+    Politely,
+    /// Ctrl-C.
+    FromTerminal,
+}
+
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals> {
+        let catch =
+            |kind| signal(kind).map_err(|error| Error::io("catch signals in", "the server", error));
+        Ok(Signals {
+            terminate: catch(SignalKind::terminate())?,
+            interrupt: catch(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Politely,
+            _ = self.interrupt.recv() => Asked::FromTerminal,
+        }
+    }
+}
+
+/// Returns when loading has failed; never when it went well.
+async fn failure(warming: tokio::task::JoinHandle<Result<()>>) -> Error {
+    match warming.await {
+        Ok(Ok(())) => std::future::pending().await,
+        Ok(Err(error)) => error,
+        Err(_) => Error::Internal("loading panicked".to_owned()),
+    }
+}
+
+/// Shows that the runtime runs tasks.
+async fn beat(health: Arc<HealthChecker>) {
+    let mut every = tokio::time::interval(BEAT_EVERY);
+    loop {
+        every.tick().await;
+        health.watchdog().beat(Instant::now());
+    }
+}
+
+/// Takes over a certificate that was renewed.
+async fn keep_certificate(tls: Arc<TlsReloader>) {
+    let mut every = tokio::time::interval(TLS_EVERY);
+    let mut told = String::new();
+    loop {
+        every.tick().await;
+        let tls = Arc::clone(&tls);
+        let reloaded = tokio::task::spawn_blocking(move || tls.reload_if_changed()).await;
+        match reloaded {
+            Ok(Ok(true)) => tracing::info!("Took over a new certificate"),
+            Ok(Ok(false)) => told.clear(),
+            Ok(Err(error)) => {
+                // The same mistake is told once.
+                let text = error.with_remedy();
+                if text != told {
+                    tracing::error!(
+                        "The new certificate cannot be used, the old one stays: {text}"
+                    );
+                    told = text;
+                }
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<Listener> {
+    Listener::bind(address).map_err(|error| {
+        let is_used = error.kind() == io::ErrorKind::AddrInUse;
+        Error::Reported {
+            code: if is_used { ErrorCode::Conflict } else { ErrorCode::Io },
+            message: format!("cannot listen on {address}: {error}"),
+            remedy: Some(
+                "end the other program, or listen elsewhere: --listen ADDRESS:PORT and --ops-listen ADDRESS:PORT|off"
+                    .to_owned(),
+            ),
+        }
+    })
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        connections_max: config.server.connections_max,
+        connections_per_address_max: config.server.connections_per_address_max,
+        ..Limits::default()
+    }
+}
+
+/// Writes the file by which commands find the server: whole or not at all, for the owner's eyes.
+fn write_server_file(path: &Path, url: &str, config: &Config) -> Result<()> {
+    let file = ServerFile {
+        pid: std::process::id(),
+        url: url.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_ms: now_ms(),
+        tls_cert: config.server.tls.as_ref().map(|(cert, _)| cert.clone()),
+    };
+    let text = serde_json::to_vec(&file).map_err(|error| Error::Internal(error.to_string()))?;
+    let write = || -> io::Result<()> {
+        // Made with mode 0600.
+        let mut temporary = tempfile::NamedTempFile::new_in(&config.data_dir)?;
+        temporary.write_all(&text)?;
+        temporary.persist(path)?;
+        Ok(())
+    };
+    write().map_err(|error| Error::io("write", path, error))
+}
+
+/// Says on standard output where the server listens, for people and for scripts.
+fn announce(lines: &[String]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    let written = lines
+        .iter()
+        .try_for_each(|line| writeln!(out, "{line}"))
+        .and_then(|()| out.flush());
+    match written {
+        // Nobody listens; the server serves all the same.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| Error::io("write to", "standard output", error)),
+    }
+}
+
+/// Returns random numbers from 0 to 1, so that servers do not look at shared disks together.
+fn jitter() -> impl FnMut() -> f64 + Send + 'static {
+    || {
+        let mut bytes = [0; 4];
+        crate::engine::access::system_random(&mut bytes);
+        f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn check(settings: &[(&str, &str)], no_auth: bool, expected: bool) {
+        let flags: BTreeMap<String, String> = settings
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        let environment = BTreeMap::from([("HOME".to_owned(), "/nonexistent".to_owned())]);
+        let config = Config::load(flags, &environment).unwrap();
+        let checked = check_exposure(&config, Options { no_auth });
+        assert_eq!(checked.is_ok(), expected, "{settings:?} {no_auth}");
+    }
+
+    #[test]
+    fn nothing_is_open_to_others_by_accident() {
+        let open = ("server.listen", "0.0.0.0:7878");
+        let tls = [
+            ("server.tls_cert", "cert.pem"),
+            ("server.tls_key", "key.pem"),
+        ];
+        check(&[], false, true);
+        check(&[], true, true);
+        check(&[open], false, false);
+        check(&[("server.listen", "[::]:7878")], false, false);
+        check(&[("server.listen", "[::1]:7878")], true, true);
+        check(&[open, tls[0], tls[1]], false, true);
+        check(&[open, tls[0], tls[1]], true, false);
+        check(&[open, ("server.insecure", "1")], false, true);
+        check(&[open, ("server.insecure", "1")], true, false);
+        check(&[("ops.listen", "0.0.0.0:9091")], false, false);
+        check(
+            &[("ops.listen", "0.0.0.0:9091"), ("server.insecure", "1")],
+            false,
+            true,
+        );
+        check(
+            &[("ops.listen", "0.0.0.0:9091"), ("server.insecure", "1")],
+            true,
+            false,
+        );
+    }
+}
