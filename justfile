@@ -32,6 +32,18 @@ fuzz target seconds="60":
 bench-search *args:
     cargo run --release -- bench search {{args}}
 
+# The server: throughput beside the encoder alone, latencies, start, metrics.
+bench-server *args:
+    cargo run --release -- bench server {{args}}
+
+# Acknowledged documents survive 200 kills at random moments.
+soak-kills:
+    EMBEDDER_TEST_KILLS=200 cargo test --test it server::crash -- --nocapture
+
+# Fuzzes the running server by its OpenAPI document.
+schemathesis:
+    ./scripts/schemathesis
+
 # Time to the first answer, and of a run that has nothing to do.
 bench-index *args:
     cargo run --release -- bench index {{args}}

@@ -15,6 +15,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{Config, Environment};
 use crate::error::{Error, LogLevel, Result};
 
+mod audit;
 mod bench;
 mod completions;
 mod config;
@@ -22,13 +23,18 @@ mod doctor;
 mod embed;
 mod eval;
 mod index;
+mod keys;
 mod models;
+mod offline;
+mod open;
 mod output;
 mod progress;
 mod quickstart;
 mod related;
 mod remove;
 mod search;
+mod serve;
+mod served;
 mod status;
 
 /// Search code and documents by meaning and by word, on your own machine.
@@ -43,8 +49,9 @@ pub struct Cli {
 
 const AFTER_HELP: &str = "\
 Start with `embedder quickstart`. Exit codes: 0 done, 1 doctor found problems, 64 usage, 65 damaged data, 66 not found,
-69 no model to be had, 70 defect, 73 disk full, 74 I/O, 75 locked by another process, 77 permission denied,
-78 store of another version, 130 interrupted.";
+69 no model or no server to be had, 70 defect, 73 disk full, 74 I/O, 75 locked by another process or overloaded,
+77 permission denied, 78 store of another version, 130 interrupted. Where a server runs in the data directory
+(`embedder serve`), commands work through it.";
 
 /// Flags that every command takes.
 #[derive(Debug, clap::Args)]
@@ -102,6 +109,14 @@ enum Command {
     Embed(embed::Args),
     /// Say what is indexed, how completely, and what was skipped.
     Status(status::Args),
+    /// Serve search and embeddings over HTTP, until Ctrl-C or SIGTERM.
+    Serve(serve::Args),
+    /// Open the server's pages in a browser, signed in.
+    Open(open::Args),
+    /// Make, list and end the keys that clients of the server show.
+    Keys(keys::Args),
+    /// Check, list and archive the log of what was done and refused.
+    Audit(audit::Args),
     /// Check everything that can be wrong, and say what to do.
     Doctor(doctor::Args),
     /// Get and list models.
@@ -131,8 +146,22 @@ impl Command {
             | Command::Remove(_)
             | Command::Embed(_)
             | Command::Status(_)
+            | Command::Open(_)
+            | Command::Keys(_)
+            | Command::Audit(_)
             | Command::Config(_)
             | Command::Completions(_) => false,
+            // It catches the signals itself: its end takes its time.
+            Command::Serve(_) => false,
+        }
+    }
+
+    /// Returns the settings that flags of the command itself stand for.
+    fn flags(&self) -> Vec<(&'static str, String)> {
+        if let Command::Serve(args) = self {
+            args.flags()
+        } else {
+            Vec::new()
         }
     }
 }
@@ -186,7 +215,10 @@ pub fn run() -> ExitCode {
 }
 
 fn execute(cli: Cli) -> Result<()> {
-    let config = Config::load(cli.global.flags(), &Environment)?;
+    let mut flags = cli.global.flags();
+    let own = cli.command.flags().into_iter();
+    flags.extend(own.map(|(key, value)| (key.to_owned(), value)));
+    let config = Config::load(flags, &Environment)?;
     start_log(&config);
     let stop = Arc::new(AtomicBool::new(false));
     // The others hold nothing that could be lost: a signal simply ends them.
@@ -202,6 +234,10 @@ fn execute(cli: Cli) -> Result<()> {
         Command::Remove(args) => remove::run(&context, args),
         Command::Embed(args) => embed::run(&context, args),
         Command::Status(args) => status::run(&context, args),
+        Command::Serve(args) => serve::run(context, &args),
+        Command::Open(args) => open::run(&context, &args),
+        Command::Keys(args) => keys::run(&context, args),
+        Command::Audit(args) => audit::run(&context, args),
         Command::Doctor(args) => doctor::run(&context, args),
         Command::Models(args) => models::run(&context, args),
         Command::Config(args) => config::run(&context, args),
@@ -226,11 +262,14 @@ fn start_log(config: &Config) {
     let format = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_target(false);
+        .with_target(false)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     // A second subscriber in one process (tests) is not an error.
-    let _ = format
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .try_init();
+    let _ = if config.log_is_json {
+        format.json().try_init()
+    } else {
+        format.try_init()
+    };
 }
 
 /// The first signal asks the command to end in good order, the second ends the process.

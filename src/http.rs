@@ -5,7 +5,9 @@
 //! address (`guard`: deadline, key, scope), and its handler. `routes` is the one table of addresses.
 
 use axum::Router;
+use axum::http::{Extensions, HeaderMap, StatusCode, Version};
 use axum::middleware;
+use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
@@ -46,18 +48,27 @@ pub fn openapi() -> serde_json::Value {
 /// Smaller answers gain nothing by compression.
 const COMPRESS_BYTES_MIN: u16 = 1_024;
 
+/// Marks an answer that is not worth compressing: the digits of vectors have no pattern.
+#[derive(Debug, Clone, Copy)]
+struct Incompressible;
+
+fn is_compressible(_: StatusCode, _: Version, _: &HeaderMap, extensions: &Extensions) -> bool {
+    extensions.get::<Incompressible>().is_none()
+}
+
 /// Puts the layers around the addresses.
 fn service(app: &app::App) -> Router {
     let compressible = SizeAbove::new(COMPRESS_BYTES_MIN)
         .and(NotForContentType::GRPC)
         .and(NotForContentType::SSE)
-        .and(NotForContentType::IMAGES);
+        .and(NotForContentType::IMAGES)
+        .and(is_compressible);
+    let compression = CompressionLayer::new()
+        .gzip(true)
+        .quality(CompressionLevel::Fastest)
+        .compress_when(compressible);
     routes::router(app, app.is_ops)
-        .layer(
-            CompressionLayer::new()
-                .gzip(true)
-                .compress_when(compressible),
-        )
+        .layer(compression)
         .layer(middleware::from_fn_with_state(
             app.clone(),
             pipeline::pipeline,

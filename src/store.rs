@@ -373,6 +373,9 @@ pub trait Store {
     /// Returns the facts of all indexed files of a collection that have any.
     fn metadata(&self, collection: CollectionId) -> StoreResult<Vec<FileFacts>>;
 
+    /// Counts the files of a collection that are indexed.
+    fn indexed_files(&self, collection: CollectionId) -> StoreResult<u64>;
+
     /// Counts the files of a collection that are there but not indexed.
     fn skipped_files(&self, collection: CollectionId) -> StoreResult<u64>;
 
@@ -395,6 +398,9 @@ pub trait Store {
 
     /// Returns a file's chunks with ordinals in the range given, in order, with text.
     fn file_chunks(&self, file: FileId, from: u32, to: u32) -> StoreResult<Vec<ChunkRow>>;
+
+    /// Returns the chunk of a file that covers a line, or the last one before it, with text.
+    fn chunk_near(&self, file: FileId, line: u32) -> StoreResult<Option<ChunkRow>>;
 
     /// Hands all chunks of a collection, duplicates included, source by source and file by file in order of path,
     /// to `each`, until it returns false.

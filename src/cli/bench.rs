@@ -5,12 +5,14 @@ use std::process::{Command as Process, Stdio};
 
 use super::progress::IndexProgress;
 use super::{Context, output};
-use crate::config::{Environment, Strings};
+use crate::config::{Config, Environment, Strings};
 use crate::engine::bench::index::IndexFigures;
 use crate::engine::bench::search::{Opening, SearchFigures};
 use crate::engine::bench::{self, Latency, Spread};
 use crate::engine::embed::Embedder;
 use crate::error::{Error, Result};
+
+mod server;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -39,6 +41,8 @@ enum Command {
         #[command(flatten)]
         corpus: Corpus,
     },
+    /// The running server beside the encoder alone, under load, and from its start until it is ready.
+    Server(server::Args),
 }
 
 /// What a measuring process measures.
@@ -95,40 +99,47 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
             measure: None,
         } => search(context, chunks, &corpus),
         Command::Index { chunks, corpus } => index(context, chunks, &corpus),
+        Command::Server(args) => server::run(context, args),
     }
 }
 
-fn search(context: &Context, chunks: u64, corpus: &Corpus) -> Result<()> {
-    let folder = corpus.folder()?;
-    let model = Embedder::folder(&context.config)?;
+/// Builds the collection of `chunks` chunks, unless it is there already; returns the settings for it, in which the model
+/// is named by its folder.
+fn prepared(context: &Context, chunks: u64, corpus: &Path) -> Result<Config> {
     let embedder = Embedder::load(&context.config)?;
-    let mut config = context.config.clone();
+    let mut config = with_model_folder(&context.config)?;
     config.data_dir = context
         .config
         .data_dir
         .join("bench")
         .join(format!("search-{chunks}"));
     let progress = IndexProgress::quiet();
-    bench::corpus::build(
-        &config,
-        &folder,
-        chunks,
-        &embedder,
-        &progress,
-        &context.stop,
-    )?;
+    bench::corpus::build(&config, corpus, chunks, &embedder, &progress, &context.stop)?;
     progress.finish();
-    drop(embedder);
+    Ok(config)
+}
+
+/// Returns the settings with the model named by its folder, by which it is found from any data directory.
+fn with_model_folder(config: &Config) -> Result<Config> {
+    let folder = Embedder::folder(config)?;
+    let folder = std::path::absolute(&folder).map_err(|error| Error::io("find", &folder, error))?;
+    let mut config = config.clone();
+    config.model = folder.display().to_string();
+    Ok(config)
+}
+
+fn search(context: &Context, chunks: u64, corpus: &Corpus) -> Result<()> {
+    let config = prepared(context, chunks, &corpus.folder()?)?;
     // Processes of their own: what preparing took of memory does not count.
     let openings: Vec<Opening> = (0..OPENINGS)
-        .map(|_| measured_apart(&config.data_dir, &model, "opening"))
+        .map(|_| measured_apart(&config, "opening"))
         .collect::<Result<_>>()?;
     let spread =
         |of: fn(&Opening) -> f64| Spread::of(openings.iter().map(of).collect::<Vec<f64>>());
     let figures = Figures {
         open_text_ms: spread(|opening| opening.text_ms),
         open_hybrid_ms: spread(|opening| opening.hybrid_ms),
-        answers: measured_apart(&config.data_dir, &model, "answers")?,
+        answers: measured_apart(&config, "answers")?,
     };
     if corpus.json {
         output::json(&figures)
@@ -145,18 +156,14 @@ struct Figures {
     answers: SearchFigures,
 }
 
-fn measured_apart<T: serde::de::DeserializeOwned>(
-    data_dir: &Path,
-    model: &Path,
-    part: &str,
-) -> Result<T> {
+fn measured_apart<T: serde::de::DeserializeOwned>(config: &Config, part: &str) -> Result<T> {
     let program =
         std::env::current_exe().map_err(|error| Error::io("find", "this program", error))?;
     let output = Process::new(program)
         .args(["bench", "search", "--measure", part, "--data-dir"])
-        .arg(data_dir)
+        .arg(&config.data_dir)
         .arg("--model")
-        .arg(model)
+        .arg(&config.model)
         .stderr(Stdio::inherit())
         .output()
         .map_err(|error| Error::io("start", "this program", error))?;
@@ -223,8 +230,7 @@ fn index(context: &Context, chunks: u64, corpus: &Corpus) -> Result<()> {
         &sample,
         chunks * crate::engine::ingest::BYTES_PER_CHUNK,
     )?;
-    let mut config = context.config.clone();
-    config.model = Embedder::folder(&context.config)?.display().to_string();
+    let mut config = with_model_folder(&context.config)?;
     config.data_dir = scratch.path().join("data");
     let figures = bench::index::measure(&config, &sample, &context.stop)?;
     if corpus.json {

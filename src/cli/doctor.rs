@@ -1,7 +1,7 @@
 //! `embedder doctor`.
 
-use super::{Context, output};
-use crate::engine::doctor::{Verdict, doctor};
+use super::{Context, output, served};
+use crate::engine::doctor::{Check, Verdict, doctor};
 use crate::error::{Error, Result};
 use crate::outbound::control::{Control, Silent, Sleep};
 
@@ -18,7 +18,8 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
         interrupt: &context.stop,
         pause: &Sleep,
     };
-    let checks = doctor(&context.config, &control);
+    let mut checks = doctor(&context.config, &control);
+    checks.push(server(context));
     if args.json {
         output::json(&checks)?;
     } else {
@@ -41,5 +42,32 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
     {
         0 => Ok(()),
         problems => Err(Error::Unhealthy(problems)),
+    }
+}
+
+/// Whether a server runs in the data directory, and whether it can be worked with.
+fn server(context: &Context) -> Check {
+    let (verdict, detail, remedy) = match served::find(context) {
+        Ok(Some(server)) => {
+            let detail = format!(
+                "process {} answers at {}, version {}",
+                server.pid(),
+                server.address(),
+                server.version()
+            );
+            (Verdict::Ok, detail, None)
+        }
+        Ok(None) => (
+            Verdict::Ok,
+            "none runs: commands work alone".to_owned(),
+            None,
+        ),
+        Err(error) => (Verdict::Problem, error.to_string(), error.remedy()),
+    };
+    Check {
+        name: "server".to_owned(),
+        verdict,
+        detail,
+        remedy: remedy.unwrap_or_default(),
     }
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use indicatif::{HumanBytes, HumanDuration};
 
 use super::progress::IndexProgress;
-use super::{Context, output};
+use super::{Context, output, served};
 use crate::engine::embed::Embedder;
 use crate::engine::ingest::{self, IndexReport, IndexRequest, Plan};
 use crate::error::{Error, Result};
+use crate::outbound::daemon::Daemon;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -47,7 +48,8 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
             print_plan(&plan)
         };
     }
-    let report = index(context, &request)?;
+    let server = served::find_for_model(context)?;
+    let report = index(context, server.as_ref(), &request)?;
     if args.json {
         output::json(&report)
     } else {
@@ -55,8 +57,16 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
     }
 }
 
-/// Indexes with progress on standard error. A model that is missing or broken is told once; text search works.
-pub(super) fn index(context: &Context, request: &IndexRequest) -> Result<IndexReport> {
+/// Indexes, through the server if there is one, with progress on standard error. A model that is missing or broken is
+/// told once; text search works.
+pub(super) fn index(
+    context: &Context,
+    server: Option<&Daemon>,
+    request: &IndexRequest,
+) -> Result<IndexReport> {
+    if let Some(server) = server {
+        return served::index(context, server, request);
+    }
     let progress = IndexProgress::new();
     let load = || match Embedder::load(&context.config) {
         Ok(embedder) => Some(Arc::new(embedder)),

@@ -71,7 +71,8 @@ impl IndexProgress {
         }
     }
 
-    fn say(&self, line: &str) {
+    /// Prints a line above the bar.
+    pub(super) fn say(&self, line: &str) {
         if self.is_quiet {
             return;
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Context, index, models, output, search};
+use super::{Context, index, models, output, search, served};
 use crate::config::{Environment, Strings};
 use crate::engine::ingest::IndexRequest;
 use crate::engine::quickstart::{Question, questions};
@@ -32,7 +32,8 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
         within: Vec::new(),
         with_vectors: true,
     };
-    let report = index::index(context, &request)?;
+    let server = served::find_for_model(context)?;
+    let report = index::index(context, server.as_ref(), &request)?;
     if !args.json {
         index::print_report(&report)?;
     }
@@ -41,12 +42,16 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
     let asked = questions(reader.store(), collection.id)?;
     let mut answers = Vec::new();
     for question in asked {
-        let answer = reader.search(&SearchRequest {
+        let request = SearchRequest {
             collections: vec![report.collection.clone()],
             limit: HITS,
             snippet_lines: 4,
             ..SearchRequest::new(question.text.clone(), Mode::Hybrid)
-        })?;
+        };
+        let answer = match &server {
+            Some(server) => served::search(server, &reader, &request, &[])?,
+            None => reader.search(&request)?,
+        };
         answers.push((question, answer));
     }
     if args.json {

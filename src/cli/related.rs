@@ -1,6 +1,6 @@
 //! `embedder related`.
 
-use super::{Context, output, search};
+use super::{Context, output, search, served};
 use crate::engine::search::{Mode, Reader};
 use crate::error::{Error, Result};
 
@@ -21,8 +21,12 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
     let request = args
         .shape
         .request(String::new(), Mode::Hybrid, args.collection)?;
+    let server = served::find_for_model(context)?;
     let mut reader = Reader::open(&context.config)?;
-    let answer = reader.related(path, line, &request)?;
+    let answer = match &server {
+        Some(server) => served::related(server, &reader, path, line, &request)?,
+        None => reader.related(path, line, &request)?,
+    };
     if args.shape.json {
         output::json(&answer)
     } else {

@@ -1,7 +1,8 @@
 //! `embedder remove`.
 
-use super::{Context, output};
-use crate::engine::remove;
+use super::{Context, output, served};
+use crate::engine::remove::{self, Removed};
+use crate::engine::search::Reader;
 use crate::error::Result;
 
 #[derive(Debug, clap::Args)]
@@ -14,7 +15,14 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(context: &Context, args: Args) -> Result<()> {
-    let removed = remove::remove(&context.config, &args.collection)?;
+    let removed: Removed = match served::find(context)? {
+        Some(server) => {
+            // The store knows the names that there are; the server tells nobody.
+            let collection = Reader::open(&context.config)?.collection(&args.collection)?;
+            server.delete(&["v1", "collections", &collection.name])?
+        }
+        None => remove::remove(&context.config, &args.collection)?,
+    };
     if args.json {
         return output::json(&removed);
     }

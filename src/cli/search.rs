@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use embedder_index::{Explanation, Rule, RuleSet};
 
-use super::{Context, output};
+use super::{Context, output, served};
 use crate::engine::search::filter::FilterSpec;
 use crate::engine::search::{Answer, Hit, Mode, Reader, SearchRequest};
 use crate::error::{Error, Result};
@@ -87,6 +87,7 @@ impl Shape {
             context: self.context,
             explain: false,
             rules: RuleSet::ALL,
+            vector: None,
         })
     }
 }
@@ -97,8 +98,12 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
         .request(args.query.join(" "), args.mode, args.collection)?;
     request.explain = args.explain;
     request.rules = rules_without(&args.without)?;
+    let server = served::find_for_model(context)?;
     let mut reader = Reader::open(&context.config)?;
-    let answer = reader.search(&request)?;
+    let answer = match &server {
+        Some(server) => served::search(server, &reader, &request, &args.without)?,
+        None => reader.search(&request)?,
+    };
     if args.shape.json {
         output::json(&answer)
     } else {

@@ -2,8 +2,8 @@
 
 use indicatif::HumanBytes;
 
-use super::{Context, output};
-use crate::engine::status;
+use super::{Context, output, served};
+use crate::engine::status::{self, Status};
 use crate::error::Result;
 
 #[derive(Debug, clap::Args)]
@@ -17,7 +17,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(context: &Context, args: Args) -> Result<()> {
-    let status = status::status(&context.config)?;
+    let server = served::find(context)?;
+    let status: Status = match &server {
+        Some(server) => server.get(&["v1", "admin", "status"], &[])?,
+        None => status::status(&context.config)?,
+    };
     if args.json {
         return output::json(&status);
     }
@@ -36,8 +40,14 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
             status.model_problem
         ))?,
     }
-    if let Some(pid) = status.writer {
-        output::line(&format!("process {pid} is writing"))?;
+    match (&server, status.writer) {
+        (Some(server), _) => output::line(&format!(
+            "served by process {} at {}",
+            server.pid(),
+            server.address()
+        ))?,
+        (None, Some(pid)) => output::line(&format!("process {pid} is writing"))?,
+        (None, None) => {}
     }
     if status.collections.is_empty() {
         output::line("nothing is indexed yet: run `embedder index PATH`")?;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 pub mod corpus;
 pub mod index;
 pub mod search;
+pub mod server;
 
 /// Percentiles of a series of durations, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -48,12 +49,12 @@ impl Latency {
     }
 }
 
-/// A figure measured several times, each time in a process of its own.
+/// A figure measured several times.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// The lowest.
     pub min: f64,
-    /// The one in the middle.
+    /// The one in the middle; of an even number, the mean of the two there.
     pub median: f64,
     /// The highest.
     pub max: f64,
@@ -70,10 +71,11 @@ impl Spread {
             "a series to be summed up has at least one value"
         );
         series.sort_unstable_by(f64::total_cmp);
+        let len = series.len();
         Spread {
             min: series[0],
-            median: series[series.len() / 2],
-            max: series[series.len() - 1],
+            median: f64::midpoint(series[(len - 1) / 2], series[len / 2]),
+            max: series[len - 1],
         }
     }
 }
@@ -90,7 +92,12 @@ pub fn default_corpus(home: Option<PathBuf>) -> Option<PathBuf> {
 
 /// Resident memory of this process in bytes, where the system tells it.
 pub fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    resident_bytes_of(std::process::id())
+}
+
+/// Resident memory of a process in bytes, where the system tells it.
+pub fn resident_bytes_of(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kib * 1024)
@@ -113,5 +120,17 @@ mod tests {
         );
         let one = Latency::of(vec![Duration::from_millis(7)]);
         assert_eq!((one.p50_ms, one.p99_ms, one.tail()), (7.0, 7.0, 1.0));
+    }
+
+    #[test]
+    fn a_spread_has_its_middle_between_the_two_in_the_middle() {
+        let check = |series: &[f64], min, median, max| {
+            let expected = Spread { min, median, max };
+            assert_eq!(Spread::of(series.to_vec()), expected, "{series:?}");
+        };
+        check(&[3.0], 3.0, 3.0, 3.0);
+        check(&[4.0, 1.0], 1.0, 2.5, 4.0);
+        check(&[9.0, 1.0, 2.0], 1.0, 2.0, 9.0);
+        check(&[8.0, 2.0, 1.0, 3.0], 1.0, 2.5, 8.0);
     }
 }

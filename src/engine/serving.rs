@@ -32,6 +32,8 @@ pub mod live;
 pub(crate) mod measure;
 mod model;
 mod run;
+#[cfg(test)]
+mod tests;
 
 use access::Access;
 use connections::Connections;

@@ -211,7 +211,10 @@ pub(super) async fn create(
             total_tokens: prompt_tokens,
         },
     };
-    Ok(([(CONTENT_TYPE, "application/json")], to_json(&answer)?).into_response())
+    let mut response =
+        ([(CONTENT_TYPE, "application/json")], to_json(&answer)?).into_response();
+    response.extensions_mut().insert(super::Incompressible);
+    Ok(response)
 }
 
 /// Lists the models that are served.

@@ -394,7 +394,12 @@ fn write_server_file(path: &Path, url: &str, config: &Config) -> Result<()> {
         url: url.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_ms: now_ms(),
-        tls_cert: config.server.tls.as_ref().map(|(cert, _)| cert.clone()),
+        // As commands in other folders can read it.
+        tls_cert: config
+            .server
+            .tls
+            .as_ref()
+            .and_then(|(cert, _)| std::path::absolute(cert).ok()),
     };
     let text = serde_json::to_vec(&file).map_err(|error| Error::Internal(error.to_string()))?;
     let write = || -> io::Result<()> {

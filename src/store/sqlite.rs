@@ -34,6 +34,24 @@ pub(super) enum Access {
     Write,
 }
 
+/// Makes a database file, readable by its owner alone. SQLite gives its companions the same permissions.
+fn create_private(path: &Path) -> StoreResult<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Err(StoreError::Full {
+            path: path.to_owned(),
+        }),
+        Err(error) => Err(StoreError::Denied {
+            path: path.to_owned(),
+            detail: error.to_string(),
+        }),
+    }
+}
+
 /// Opens a database file with the settings that all of them use.
 pub(super) fn connect(path: &Path, access: Access) -> StoreResult<Connection> {
     if rusqlite::version_number() < VERSION_MIN.0 {

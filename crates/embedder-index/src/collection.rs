@@ -213,9 +213,11 @@ impl Collection {
         self.len() == 0
     }
 
-    /// Whether a chunk is there.
-    pub fn contains(&self, id: ChunkId) -> bool {
-        self.catalogue.slot(id).is_some()
+    /// Where a chunk stands: its file and its first line.
+    pub fn place(&self, id: ChunkId) -> Option<(FileId, u32)> {
+        let chunk = self.catalogue.chunk(self.catalogue.slot(id)?)?;
+        let file = self.catalogue.files().get(chunk.file);
+        Some((file.id(), chunk.start_line))
     }
 
     /// How many chunks have a vector.

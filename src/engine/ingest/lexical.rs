@@ -272,6 +272,24 @@ pub fn open_for_reading(
     Ok(ReadIndex { index, behind: 0 })
 }
 
+/// Returns the index on disk if it is whole and holds everything that the store does; none where a writer must first
+/// build it or bring it up to date.
+///
+/// # Errors
+/// Those of the store.
+pub fn open_current(
+    store: &dyn Store,
+    data_dir: &DataDir,
+    collection: CollectionId,
+) -> Result<Option<LexicalIndex>> {
+    let Ok((index, applied)) = open_existing(&data_dir.index_folder(collection)) else {
+        return Ok(None);
+    };
+    let is_current = belongs(store, collection, applied)?
+        && store.ops_after(collection, applied, 1)?.is_empty();
+    Ok(is_current.then_some(index))
+}
+
 /// As many changes are counted; beyond it the exact number says no more.
 const BEHIND_MAX: usize = 100_000;
 

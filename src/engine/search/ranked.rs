@@ -60,6 +60,9 @@ pub(super) fn search(
         };
         answer.extend(found.show(sight, request, filter)?);
     }
+    // Chunks of one file that was written again may have become one.
+    let mut shown = std::collections::HashSet::new();
+    answer.retain(|hit: &Hit| shown.insert(hit.id));
     Ok(Answer {
         hits: answer,
         meta: sight.meta(started, served_by),
@@ -159,18 +162,26 @@ pub(super) struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// Reads what is shown of the hit; none where the chunk went since the collection was loaded.
+    /// Reads what is shown of the hit; none where its file went since the collection was loaded.
     pub(super) fn show(
         self,
         sight: &Sight<'_>,
         request: &SearchRequest,
         filter: &Filter,
     ) -> Result<Option<Hit>> {
-        let id = store_id(self.hit.id);
-        let Some(mut chunk) = sight.store.chunks(&[id])?.pop() else {
-            return Ok(None);
-        };
         let view = sight.view(self.collection)?;
+        let id = store_id(self.hit.id);
+        let mut chunk = match sight.store.chunks(&[id])?.pop() {
+            Some(chunk) => chunk,
+            // The file was written again a moment ago and the view has not followed yet: its newest text at the place.
+            None => match view.place(id) {
+                Some((file, line)) => match sight.store.chunk_near(file, line)? {
+                    Some(chunk) => chunk,
+                    None => return Ok(None),
+                },
+                None => return Ok(None),
+            },
+        };
         if let Some(copy) = view.other_place(&chunk, filter) {
             let Some(copy) = sight.store.chunks(&[copy])?.pop() else {
                 return Ok(None);

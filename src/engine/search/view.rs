@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use embedder_index::{Allowed, ChunkRecord, Collection as IndexCollection, Refreshed, VectorSet};
+use embedder_index::{Allowed, ChunkRecord, Collection as IndexCollection, LexicalIndex, Refreshed, VectorSet};
 
 use super::filter::Filter;
-use crate::engine::ingest::lexical::open_for_reading;
+use crate::engine::ingest::lexical::{ReadIndex, open_for_reading};
 use crate::error::Result;
 use crate::store::data_dir::DataDir;
 use crate::store::{
@@ -68,8 +68,18 @@ impl View {
         data_dir: &DataDir,
         collection: &Collection,
     ) -> Result<View> {
-        let opened = open_for_reading(store, data_dir, collection.id)?;
-        let mut index = IndexCollection::new(opened.index.reader()?, 0);
+        let ReadIndex { index, behind } = open_for_reading(store, data_dir, collection.id)?;
+        View::with_index(store, collection, &index, behind)
+    }
+
+    /// Loads a collection whose text index is open.
+    pub(crate) fn with_index(
+        store: &dyn Store,
+        collection: &Collection,
+        opened: &LexicalIndex,
+        behind: u64,
+    ) -> Result<View> {
+        let mut index = IndexCollection::new(opened.reader()?, 0);
         store.canonical_chunks(collection.id, false, &mut |chunk| {
             index.put(&chunk.record());
         })?;
@@ -84,7 +94,7 @@ impl View {
             index,
             places: None,
             counts,
-            behind: opened.behind,
+            behind,
             generation: collection.generation,
             has_vectors: false,
         })
@@ -191,6 +201,12 @@ impl View {
             }
         }
         Some(allowed)
+    }
+
+    /// Returns the file and the first line of an indexed chunk.
+    pub(crate) fn place(&self, chunk: ChunkId) -> Option<(FileId, u32)> {
+        let (file, line) = self.index.place(index_id(chunk))?;
+        Some((FileId(file.0 as i64), line))
     }
 
     /// Returns the place of an indexed chunk's text that passes a filter, where the chunk's own place does not.

@@ -134,6 +134,11 @@ impl Access {
         self.hub(|hub| Ok(hub.keys()?))
     }
 
+    fn key(&self, id: &str) -> Result<KeyRow> {
+        let row = self.keys()?.into_iter().find(|row| row.id == id);
+        row.ok_or_else(|| HubError::KeyMissing { id: id.to_owned() }.into())
+    }
+
     /// Makes a key; its token is nowhere but in what is returned.
     ///
     /// # Errors
@@ -149,8 +154,10 @@ impl Access {
     /// Revokes a key; nothing is done with it from now on.
     ///
     /// # Errors
-    /// An unknown key; a full audit log.
+    /// An unknown key; rights that the caller does not have; a full audit log.
     pub fn revoke_key(&self, caller: &Principal, id: &str) -> Result<()> {
+        // Else the right to make weak keys would be the right to lock the strong ones out.
+        caller.may_rotate(&self.key(id)?)?;
         let change = HubChange::RevokeKey {
             id: id.to_owned(),
             at_ms: now_ms(),
@@ -168,8 +175,7 @@ impl Access {
         id: &str,
         overlap_ms: u64,
     ) -> Result<(Token, KeyRow)> {
-        let old = self.keys()?.into_iter().find(|row| row.id == id);
-        let old = old.ok_or_else(|| HubError::KeyMissing { id: id.to_owned() })?;
+        let old = self.key(id)?;
         caller.may_rotate(&old)?;
         let rotation = rotate_key(
             &old,
@@ -372,12 +378,12 @@ impl Access {
     /// Makes a change with its record, and lets the keys in memory follow.
     fn act(&self, change: &HubChange, kind: AuditKind, actor: &str, subject: &str) -> Result<()> {
         let record = record(kind, actor, subject);
-        let keys = self.hub(|hub| {
+        self.hub(|hub| {
             hub.change(change, record, self.budget)?;
-            Ok(hub.keys()?)
-        })?;
-        self.ring.replace(&keys);
-        Ok(())
+            // Under the same lock, so that the ring never goes back to an older state.
+            self.ring.replace(&hub.keys()?);
+            Ok(())
+        })
     }
 
     fn hub<T>(&self, work: impl FnOnce(&mut HubDb) -> HubResult<T>) -> Result<T> {

@@ -201,11 +201,16 @@ impl Service {
                 known: Vec::new(),
             })?;
         let fingerprint = self.fingerprint_of(&collection);
-        let model = match &fingerprint {
-            Some(fingerprint) => store.model(fingerprint)?,
-            None => None,
+        let loaded = live.read_view().as_ref().map(|view| view.counts);
+        let counts = match (loaded, &fingerprint) {
+            // Counting a hundred thousand chunks takes a tenth of a second.
+            (Some(loaded), _) => Counts {
+                files: store.indexed_files(collection.id)?,
+                ..loaded
+            },
+            (None, Some(fingerprint)) => store.counts(collection.id, store.model(fingerprint)?)?,
+            (None, None) => store.counts(collection.id, None)?,
         };
-        let counts = store.counts(collection.id, model)?;
         Ok(CollectionView {
             name: collection.name,
             kind: collection.kind,

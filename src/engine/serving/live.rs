@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use embedder_index::{ChunkRecord, VectorSet};
 
-use crate::engine::ingest::lexical::LexicalFollower;
+use crate::engine::ingest::lexical::{self, LexicalFollower};
 use crate::engine::search::{Places, Standing, View, read_vectors};
 use crate::error::{Error, Result};
 use crate::store::data_dir::DataDir;
@@ -116,12 +116,18 @@ impl LiveCollection {
         if self.read_view().is_some() {
             return Ok(());
         }
-        // What an earlier process had not brought into the text index; a damaged one is rebuilt.
-        self.commit_text(&mut follow, db, data_dir, Commit::Now)?;
-        let store = db.store();
         // Read before the rest: what comes in between is replayed, which changes nothing.
-        let (seen, seen_vector) = (store.last_seq()?, store.last_vector()?);
-        let mut view = View::open(store, data_dir, &self.current(store)?)?;
+        let (seen, seen_vector) = (db.store().last_seq()?, db.store().last_vector()?);
+        let index = match lexical::open_current(db.store(), data_dir, self.collection.id)? {
+            Some(index) => index,
+            None => {
+                // What an earlier process had not brought into the text index; a damaged one is rebuilt.
+                self.commit_text(&mut follow, db, data_dir, Commit::Now)?;
+                lexical::open_existing(&data_dir.index_folder(self.collection.id))?.0
+            }
+        };
+        let store = db.store();
+        let mut view = View::with_index(store, &self.current(store)?, &index, 0)?;
         let vectors = self.vectors_of(model);
         if let Some(vectors) = &vectors {
             view.set_vectors(self.read_vectors(store, vectors)?);
@@ -329,8 +335,10 @@ impl LiveCollection {
         }
         let mut last_words: HashMap<ChunkId, OpKind> = HashMap::new();
         let mut after = follow.seen;
-        loop {
-            let ops = store.ops_after(self.collection.id, after, OPS_PAGE)?;
+        while after < applied {
+            let mut ops = store.ops_after(self.collection.id, after, OPS_PAGE)?;
+            // What others have written meanwhile has no words in this commit, and comes with the next.
+            ops.retain(|op| op.seq <= applied);
             let Some(last) = ops.last() else { break };
             after = last.seq;
             last_words.extend(ops.iter().map(|op| (op.chunk, op.kind)));
@@ -362,7 +370,7 @@ impl LiveCollection {
         if let Some(view) = self.write_view().as_mut() {
             view.install(refreshed, &gone, &standing);
         }
-        follow.seen = after.max(applied);
+        follow.seen = applied;
         self.has_changed();
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::writer_thread::Grouped;
-use super::{Access, check_structure, connect, explain, migrate};
+use super::{Access, check_structure, connect, create_private, explain, migrate};
 use crate::store::{StoreError, StoreResult};
 
 mod read;
@@ -172,25 +172,6 @@ impl ContentDb {
         self.connection
             .execute_batch(sql)
             .map_err(|error| self.explain(&error))
-    }
-}
-
-/// Makes the file, readable by its owner alone: it holds the text of everything indexed. SQLite gives its companions the
-/// same permissions.
-fn create_private(path: &Path) -> StoreResult<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Err(StoreError::Full {
-            path: path.to_owned(),
-        }),
-        Err(error) => Err(StoreError::Denied {
-            path: path.to_owned(),
-            detail: error.to_string(),
-        }),
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::writer_thread::{Grouped, WriterThread};
-use super::{Access, check_structure, connect, explain, migrate};
+use super::{Access, check_structure, connect, create_private, explain, migrate};
 use crate::store::{StoreError, StoreResult};
 
 mod archive;
@@ -105,7 +105,7 @@ impl HubDb {
             create_private(&path)?;
         }
         let database = HubDb::connect(path, Access::Write)?;
-        let closed = database.read(|connection| state(connection, STATE_CLOSED))?;
+        let closed = database.run(|connection| state(connection, STATE_CLOSED))?;
         if existed && closed.as_deref() != Some("1") {
             database.check_structure()?;
         }
@@ -151,7 +151,7 @@ impl HubDb {
     /// # Errors
     /// Those of the database.
     pub fn keys(&self) -> StoreResult<Vec<KeyRow>> {
-        self.read(keys::all)
+        self.run(keys::all)
     }
 
     /// Reads every allowed root, in the order of their paths; at most [`ROOTS_MAX`].
@@ -159,7 +159,7 @@ impl HubDb {
     /// # Errors
     /// Those of the database.
     pub fn roots(&self) -> StoreResult<Vec<AllowedRoot>> {
-        self.read(roots::all)
+        self.run(roots::all)
     }
 
     /// Reads the records after a number, in order: `limit` of them, and no more than [`AUDIT_PAGE_MAX`].
@@ -167,7 +167,7 @@ impl HubDb {
     /// # Errors
     /// Those of the database.
     pub fn audit_records(&self, after_seq: u64, limit: usize) -> StoreResult<Vec<AuditRecord>> {
-        self.read(|connection| audit::after(connection, after_seq, limit))
+        self.run(|connection| audit::after(connection, after_seq, limit))
     }
 
     /// Reads the end of the audit log.
@@ -175,7 +175,7 @@ impl HubDb {
     /// # Errors
     /// Those of the database.
     pub fn audit_head(&self) -> StoreResult<AuditHead> {
-        self.read(audit::head)
+        self.run(audit::head)
     }
 
     /// Reads how many bytes of its budget the audit log has used.
@@ -183,7 +183,7 @@ impl HubDb {
     /// # Errors
     /// Those of the database.
     pub fn audit_used_bytes(&self) -> StoreResult<u64> {
-        self.read(audit::used_bytes)
+        self.run(audit::used_bytes)
     }
 
     /// Makes a change and records it, both or neither.
@@ -235,8 +235,8 @@ impl HubDb {
         Ok(HubDb { connection, path })
     }
 
-    fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> StoreResult<T> {
-        query(&self.connection).map_err(|error| self.explain(&error))
+    fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> StoreResult<T> {
+        work(&self.connection).map_err(|error| self.explain(&error))
     }
 
     fn write<T>(&mut self, work: impl FnOnce(&Connection) -> Result<T, Failure>) -> HubResult<T> {
@@ -255,11 +255,11 @@ impl HubDb {
     }
 
     fn set_closed(&self, value: &str) -> StoreResult<()> {
-        self.read(|connection| set_state(connection, STATE_CLOSED, value))
+        self.run(|connection| set_state(connection, STATE_CLOSED, value))
     }
 
     fn batch(&self, sql: &str) -> StoreResult<()> {
-        self.read(|connection| connection.execute_batch(sql))
+        self.run(|connection| connection.execute_batch(sql))
     }
 
     fn explain(&self, error: &rusqlite::Error) -> StoreError {
@@ -358,24 +358,6 @@ fn existing(data_dir: &Path) -> StoreResult<Option<PathBuf>> {
         Ok(false) => Ok(None),
         Err(error) => Err(StoreError::Denied {
             path,
-            detail: error.to_string(),
-        }),
-    }
-}
-
-/// Makes the file, readable by its owner alone. SQLite gives its companions the same permissions.
-fn create_private(path: &Path) -> StoreResult<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Err(StoreError::Full {
-            path: path.to_owned(),
-        }),
-        Err(error) => Err(StoreError::Denied {
-            path: path.to_owned(),
             detail: error.to_string(),
         }),
     }

@@ -237,6 +237,12 @@ impl Store for ContentDb {
         })
     }
 
+    fn indexed_files(&self, collection: CollectionId) -> StoreResult<u64> {
+        let sql = "SELECT count(*) FROM file JOIN source ON source.id = file.source_id \
+                   WHERE source.collection_id = ?1 AND file.skipped IS NULL";
+        self.number(sql, [collection.0])
+    }
+
     fn skipped_files(&self, collection: CollectionId) -> StoreResult<u64> {
         let sql = "SELECT count(*) FROM file JOIN source ON source.id = file.source_id \
                    WHERE source.collection_id = ?1 AND file.skipped IS NOT NULL";
@@ -244,14 +250,12 @@ impl Store for ContentDb {
     }
 
     fn counts(&self, collection: CollectionId, model: Option<ModelId>) -> StoreResult<Counts> {
-        let files = "SELECT count(*) FROM file JOIN source ON source.id = file.source_id \
-                     WHERE source.collection_id = ?1 AND file.skipped IS NULL";
         let chunks = "SELECT count(*) FROM chunk WHERE collection_id = ?1 AND canonical = 1";
         let embedded = format!(
             "{chunks} AND EXISTS (SELECT 1 FROM vector WHERE model_id = ?2 AND vector.embed_hash = chunk.embed_hash)"
         );
         Ok(Counts {
-            files: self.number(files, [collection.0])?,
+            files: self.indexed_files(collection)?,
             skipped: self.skipped_files(collection)?,
             chunks: self.number(chunks, [collection.0])?,
             embedded: match model {
@@ -318,6 +322,14 @@ impl Store for ContentDb {
              WHERE chunk.file_id = ?1 AND chunk.ordinal BETWEEN ?2 AND ?3 ORDER BY chunk.ordinal"
         );
         self.rows(&sql, params![file.0, from, to], chunk_row)
+    }
+
+    fn chunk_near(&self, file: FileId, line: u32) -> StoreResult<Option<ChunkRow>> {
+        let sql = format!(
+            "SELECT {CHUNK_COLUMNS} FROM chunk JOIN file ON file.id = chunk.file_id \
+             WHERE chunk.file_id = ?1 AND chunk.start_line <= ?2 ORDER BY chunk.ordinal DESC LIMIT 1"
+        );
+        Ok(self.rows(&sql, params![file.0, line], chunk_row)?.pop())
     }
 
     fn texts(

@@ -32,8 +32,8 @@ impl HubDb {
     /// The records are copied as they are: a damaged log is not mended by it, so verify it first.
     ///
     /// # Errors
-    /// [`HubError::NothingToArchive`]; [`HubError::Archive`], also where the file exists; those of the database. The log
-    /// is then as it was, and there is no file.
+    /// [`HubError::NothingToArchive`]; [`HubError::Archive`], also where the file exists; those of the database. The
+    /// log is then as it was, and no file is left.
     pub fn archive(&mut self, to: &Path, at_ms: u64, actor: &str) -> HubResult<Archived> {
         if self.audit_head()? == AuditHead::GENESIS {
             return Err(HubError::NothingToArchive);

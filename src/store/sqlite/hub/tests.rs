@@ -233,7 +233,8 @@ fn a_key_that_ended_makes_room_for_a_new_one() {
     let mut fixture = fixture();
     let fill = format!(
         "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {KEYS_MAX})
-         INSERT INTO api_key (id, name, mac, scopes, created_ms) SELECT 'k' || n, 'a', zeroblob(32), 'embed', 1 FROM number"
+         INSERT INTO api_key (id, name, mac, scopes, created_ms)
+         SELECT 'k' || n, 'a', zeroblob(32), 'embed', 1 FROM number"
     );
     fixture.tamper(&fill);
     let put = HubChange::PutKey(key("1111"));

@@ -114,7 +114,7 @@ impl HubDb {
         let mut chain = Chain::new(expected_head);
         while let Some(row) = rows.next().map_err(failed)? {
             let Ok(record) = record_row(row) else {
-                return Ok(chain.broken(chain.next(Damage::Unreadable)));
+                return Ok(chain.broken(chain.due(Damage::Unreadable)));
             };
             if let Err(mut broken) = chain.follow(&record) {
                 if matches!(broken.damage, Damage::Gap { .. } | Damage::Previous)
@@ -161,15 +161,15 @@ impl Chain {
             self.found.is_head_archived = self.expected.is_some_and(|head| head.seq < end.seq);
             self.meet(end)?;
         }
-        let next = self.next(Damage::Gap { found: record.seq });
-        if record.seq != next.seq {
-            return Err(next);
+        let due = self.due(Damage::Gap { found: record.seq });
+        if record.seq != due.seq {
+            return Err(due);
         }
         if record.previous != self.found.head.hash {
-            return Err(self.next(Damage::Previous));
+            return Err(self.due(Damage::Previous));
         }
         if record.computed_hash() != record.hash {
-            return Err(self.next(Damage::Content));
+            return Err(self.due(Damage::Content));
         }
         self.meet(record.head())?;
         self.found.head = record.head();
@@ -189,7 +189,7 @@ impl Chain {
     }
 
     /// Says what is wrong with the record that is due.
-    fn next(&self, damage: Damage) -> Broken {
+    fn due(&self, damage: Damage) -> Broken {
         Broken {
             seq: self.found.head.seq.saturating_add(1),
             damage,

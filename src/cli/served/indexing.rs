@@ -1,0 +1,281 @@
+//! Indexing through the server: a job of it, which this process follows.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::json;
+
+use crate::cli::progress::IndexProgress;
+use crate::cli::{Context, output};
+use crate::engine::ingest::progress::{Event, Progress};
+use crate::engine::ingest::{IndexReport, IndexRequest, check_collection_name, checked_root};
+use crate::engine::serving::jobs::{JobView, Phase};
+use crate::error::{Error, ErrorCode, Result};
+use crate::outbound::control::{Control, Silent, Sleep};
+use crate::outbound::daemon::Daemon;
+use crate::store::sqlite::content::ContentDb;
+use crate::store::{CollectionKind, JobState, Store};
+
+/// Looks at a waiting job before it is said that it waits: the first few find it on its way to its thread.
+const LOOKS_QUIET: u32 = 3;
+
+/// What the server answers when a folder is to be indexed.
+#[derive(Deserialize)]
+struct Added {
+    job: JobView,
+}
+
+/// Indexes a folder with progress on standard error, as a run alone does.
+///
+/// # Errors
+/// As [`crate::engine::ingest::index`]; those of the server. [`ErrorCode::Interrupted`] leaves the job to the server.
+pub(in crate::cli) fn index(
+    context: &Context,
+    server: &Daemon,
+    request: &IndexRequest,
+) -> Result<IndexReport> {
+    let root = checked_root(&request.root)?;
+    let name = match &request.collection {
+        Some(name) => name.clone(),
+        None => name_of(&ContentDb::open_read_only(&context.config.data_dir)?, &root)?,
+    };
+    check_collection_name(&name)?;
+    // The owner of the machine may have any folder indexed: that they ask for it is what allows it.
+    let _: IgnoredAny = server.post(&["v1", "admin", "roots"], &json!({"path": root}))?;
+    let _: IgnoredAny = server.put(
+        &["v1", "collections", &name],
+        &json!({"kind": CollectionKind::Code}),
+    )?;
+    let added: Added = server.post(
+        &["v1", "collections", &name, "sources"],
+        &json!({
+            "path": root,
+            "within": request.within,
+            "text_only": !request.with_vectors,
+        }),
+    )?;
+    let progress = IndexProgress::new();
+    let mut told = Told::new(&progress);
+    let control = Control {
+        progress: &Silent,
+        interrupt: &context.stop,
+        pause: &Sleep,
+    };
+    let followed = server.follow(&added.job.id, &control, |job: &JobView| {
+        told.tell(job);
+        !job.state.is_final()
+    });
+    progress.finish();
+    let Some(job) = followed? else {
+        return Err(Error::Reported {
+            code: ErrorCode::Interrupted,
+            message: format!("interrupted; the server goes on with {}", added.job.id),
+            remedy: Some(format!(
+                "`embedder index {}` follows it again",
+                request.root.display()
+            )),
+        });
+    };
+    let report = report_of(job)?;
+    if report.text_only {
+        output::note(&format!(
+            "warning: indexed for text search only: the server has no model (run `embedder models pull {}`; the server \
+             finds it and computes the vectors)",
+            context.config.model
+        ));
+    }
+    Ok(report)
+}
+
+/// Returns what a job that has ended did, or why it failed.
+fn report_of(job: JobView) -> Result<IndexReport> {
+    match (job.state, job.report, job.error) {
+        (JobState::Done, Some(report), _) => Ok(report),
+        (JobState::Failed, _, Some(error)) => Err(Error::Reported {
+            code: ErrorCode::ALL
+                .iter()
+                .copied()
+                .find(|code| code.name() == error.code)
+                .unwrap_or(ErrorCode::Internal),
+            message: error.message,
+            remedy: None,
+        }),
+        (JobState::Cancelled, ..) => Err(Error::Reported {
+            code: ErrorCode::Cancelled,
+            message: format!("{} was cancelled; what it did is kept", job.id),
+            remedy: Some("run the same command again to go on".to_owned()),
+        }),
+        (state, ..) => Err(Error::Internal(format!(
+            "{} ended as `{}` and says no more",
+            job.id,
+            state.name()
+        ))),
+    }
+}
+
+/// Returns the name of the collection that a folder feeds or would feed: the same as a run alone chooses.
+fn name_of(store: &dyn Store, root: &Path) -> Result<String> {
+    let mut outer = None;
+    let collections = store.collections()?;
+    for collection in &collections {
+        for source in store.sources(collection.id)? {
+            match source.folder() {
+                Some(folder) if folder == root => return Ok(collection.name.clone()),
+                Some(folder) if root.starts_with(folder) => {
+                    outer.get_or_insert((collection.name.clone(), folder.to_owned()));
+                }
+                _ => {}
+            }
+        }
+    }
+    // A folder inside an indexed one is indexed already: a second collection of it would answer everything twice.
+    if let Some((name, folder)) = outer {
+        return Err(Error::Argument {
+            problem: format!("{} is part of the collection `{name}`", root.display()),
+            remedy: format!(
+                "run `embedder index {}`, or pass --collection NAME for a collection of its own",
+                folder.display()
+            ),
+        });
+    }
+    let name = root.file_name().map_or_else(
+        || "root".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    );
+    if collections.iter().any(|collection| collection.name == name) {
+        return Err(Error::Argument {
+            problem: format!("the collection `{name}` holds another folder of that name"),
+            remedy: "pass --collection NAME: a new name for a collection of its own, this one to search both as one"
+                .to_owned(),
+        });
+    }
+    Ok(name)
+}
+
+/// Turns what a job says of itself into the steps that a run alone reports.
+struct Told<'a> {
+    progress: &'a IndexProgress,
+    /// When the job was seen to be under way.
+    begun: Instant,
+    looks_waiting: u32,
+    is_listed: bool,
+    is_text_ready: bool,
+}
+
+impl<'a> Told<'a> {
+    fn new(progress: &'a IndexProgress) -> Told<'a> {
+        Told {
+            progress,
+            begun: Instant::now(),
+            looks_waiting: 0,
+            is_listed: false,
+            is_text_ready: false,
+        }
+    }
+
+    fn tell(&mut self, job: &JobView) {
+        let at = &job.progress;
+        match at.phase {
+            Phase::Waiting => {
+                self.begun = Instant::now();
+                self.looks_waiting += 1;
+                if self.looks_waiting == LOOKS_QUIET {
+                    self.progress
+                        .say("waiting: the server is busy with another job");
+                }
+            }
+            Phase::Walking => {}
+            Phase::Text => {
+                if !self.is_listed {
+                    self.is_listed = true;
+                    self.progress
+                        .say(&format!("{} files to read", at.files_total));
+                }
+                self.progress.report(&Event::Files {
+                    done: at.files_done,
+                    total: at.files_total,
+                    chunks: at.chunks,
+                });
+            }
+            Phase::Vectors => {
+                self.text_ready(self.begun.elapsed(), at.vectors_total > 0);
+                if at.vectors_total > 0 {
+                    self.progress.report(&Event::Vectors {
+                        done: at.vectors_done,
+                        total: at.vectors_total,
+                    });
+                }
+            }
+            Phase::Ended => {
+                if let Some(report) = &job.report {
+                    self.text_ready(Duration::from_millis(report.text_ready_ms), false);
+                }
+            }
+        }
+    }
+
+    /// Says once that text search answers.
+    fn text_ready(&mut self, elapsed: Duration, vectors_follow: bool) {
+        if !self.is_text_ready {
+            self.is_text_ready = true;
+            self.progress.report(&Event::TextReady {
+                elapsed,
+                vectors_follow,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::serving::jobs::{JobError, JobProgress};
+
+    fn job(state: JobState, report: Option<IndexReport>, error: Option<JobError>) -> JobView {
+        JobView {
+            id: "job_1".to_owned(),
+            collection: "c".to_owned(),
+            source: "1".to_owned(),
+            state,
+            progress: JobProgress {
+                phase: Phase::Ended,
+                files_done: 0,
+                files_total: 0,
+                chunks: 0,
+                vectors_done: 0,
+                vectors_total: 0,
+            },
+            created_ms: 0,
+            started_ms: None,
+            finished_ms: None,
+            report,
+            error,
+        }
+    }
+
+    #[test]
+    fn a_failed_job_fails_the_command_with_its_own_code() {
+        let error = JobError {
+            code: "disk_full".to_owned(),
+            message: "the disk is full (free some space)".to_owned(),
+        };
+        let error = report_of(job(JobState::Failed, None, Some(error))).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::DiskFull);
+        assert_eq!(error.with_remedy(), "the disk is full (free some space)");
+    }
+
+    #[test]
+    fn a_job_that_ended_otherwise_is_no_success() {
+        let check = |state: JobState, expected: ErrorCode| {
+            let error = report_of(job(state, None, None)).unwrap_err();
+            assert_eq!(error.code(), expected, "{state:?}");
+        };
+        check(JobState::Cancelled, ErrorCode::Cancelled);
+        check(JobState::Failed, ErrorCode::Internal);
+        check(JobState::Done, ErrorCode::Internal);
+        let report = report_of(job(JobState::Done, Some(IndexReport::default()), None));
+        assert!(report.is_ok());
+    }
+}
