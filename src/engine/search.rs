@@ -37,7 +37,7 @@ use filter::Filter;
 pub(crate) use load::read_vectors;
 pub use request::{CONTEXT_MAX, LIMIT_MAX, Mode, QUERY_CHARS_MAX, SearchRequest};
 pub(crate) use sight::{Missing, Sight};
-pub(crate) use view::{Places, Standing, View};
+pub(crate) use view::{Standing, View};
 
 /// Share of chunks that must have a vector before vectors take part in the ranking. Below it, what happens to be
 /// embedded already would outrank what fits better.

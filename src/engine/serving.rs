@@ -13,12 +13,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::observability::metrics::Metrics;
 use crate::store::data_dir::{DataDir, WriterLock};
 use crate::store::sqlite::WriterThread;
 
 pub mod access;
+mod changes;
 pub mod collections;
 mod connections;
 pub mod documents;
@@ -36,12 +37,13 @@ mod run;
 mod tests;
 
 use access::Access;
+use changes::Changes;
 use connections::Connections;
 use filler::Filler;
 use find::AnswerCache;
 use gate::Gate;
 use jobs::Jobs;
-use live::LiveCollection;
+use live::{LiveCollection, ReadVectors};
 use measure::BatchMeasure;
 use model::{Model, ModelSlot};
 
@@ -72,9 +74,8 @@ pub struct Service {
     pub(crate) metrics: Arc<Metrics>,
     /// Who may do what, and what they did.
     pub access: Access,
-    /// Threads that one search may scan vectors with.
-    pub(crate) scan_threads: usize,
     live: RwLock<BTreeMap<String, Arc<LiveCollection>>>,
+    pub(crate) changes: Arc<Changes>,
     is_warm: AtomicBool,
     ending: Ending,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -113,12 +114,13 @@ impl Service {
             }
             (collections, folders)
         };
+        let changes = Changes::start();
         let live = collections
             .into_iter()
             .map(|collection| {
                 (
                     collection.name.clone(),
-                    Arc::new(LiveCollection::new(collection)),
+                    Arc::new(LiveCollection::new(collection, Arc::clone(&changes))),
                 )
             })
             .collect();
@@ -135,10 +137,10 @@ impl Service {
             metrics,
             access,
             live: RwLock::new(live),
+            changes,
             is_warm: AtomicBool::new(false),
             ending: Ending::default(),
             threads: Mutex::new(Vec::new()),
-            scan_threads: config.threads,
             config,
             _lock: lock,
         }))
@@ -150,12 +152,20 @@ impl Service {
     /// # Errors
     /// A damaged store; those of the disk.
     pub fn warm(self: &Arc<Self>) -> Result<()> {
+        // Model and vectors take as long as catalogues and words.
         std::thread::scope(|scope| {
-            let loading = scope.spawn(|| self.load_model());
-            let opened = self.open_views();
-            // Vectors come when both are there.
-            let _ = loading.join();
-            opened
+            let loading = scope.spawn(|| {
+                self.load_model();
+                self.read_vectors()
+            });
+            self.open_views();
+            let sets = loading
+                .join()
+                .map_err(|_| Error::Internal("loading the vectors panicked".to_owned()))??;
+            for (live, read) in sets {
+                live.attach(read);
+            }
+            Ok::<(), Error>(())
         })?;
         let db = self.connections.take()?;
         let model = self.model.get().ok();
@@ -253,10 +263,14 @@ impl Service {
         live.open(&mut *db, &self.data_dir, of)
     }
 
-    fn open_views(&self) -> Result<()> {
+    fn open_views(&self) {
         let all: Vec<_> = self.library().values().cloned().collect();
         for live in all {
-            if let Err(error) = self.open_view(&live) {
+            let opened = self.connections.take().and_then(|mut db| {
+                // Vectors are read beside.
+                live.open(&mut *db, &self.data_dir, None)
+            });
+            if let Err(error) = opened {
                 // The other collections can be searched; a search of this one tries again and says what is wrong.
                 tracing::error!(
                     collection = %live.collection().name,
@@ -264,7 +278,20 @@ impl Service {
                 );
             }
         }
-        Ok(())
+    }
+
+    /// Reads the vectors of all collections by the model, if there is one.
+    fn read_vectors(&self) -> Result<Vec<(Arc<LiveCollection>, ReadVectors)>> {
+        let Ok(model) = self.model.get() else {
+            return Ok(Vec::new());
+        };
+        let db = self.connections.take()?;
+        let all: Vec<_> = self.library().values().cloned().collect();
+        let read = all.into_iter().map(|live| {
+            let read = live.read(db.store(), model.vectors_of())?;
+            Ok((live, read))
+        });
+        read.collect()
     }
 
     fn load_model(&self) {

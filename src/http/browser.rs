@@ -30,9 +30,7 @@ pub(super) fn check_host(headers: &HeaderMap, uri: &Uri, hosts: &[String]) -> Re
         None => uri.authority().map_or("", |authority| authority.as_str()),
     };
     let name = host_name(authority).to_ascii_lowercase();
-    let is_ours = name.parse::<IpAddr>().is_ok()
-        || name == "localhost"
-        || hosts.iter().any(|host| *host == name);
+    let is_ours = name.parse::<IpAddr>().is_ok() || name == "localhost" || hosts.contains(&name);
     if is_ours {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
-use embedder_inference::{InputKind, Tokens};
+use embedder_inference::{IdsError, InputKind, Tokens};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -211,8 +211,7 @@ pub(super) async fn create(
             total_tokens: prompt_tokens,
         },
     };
-    let mut response =
-        ([(CONTENT_TYPE, "application/json")], to_json(&answer)?).into_response();
+    let mut response = ([(CONTENT_TYPE, "application/json")], to_json(&answer)?).into_response();
     response.extensions_mut().insert(super::Incompressible);
     Ok(response)
 }
@@ -285,10 +284,14 @@ fn tokens_of(embedder: &Embedder, request: EmbeddingsRequest) -> Result<Vec<Toke
         Ok(tokens)
     };
     let by_ids = |(index, mut ids): (usize, Vec<u32>)| {
-        if request.truncate {
-            ids.truncate(embedder.max_tokens());
+        let mut tokens = embedder.tokens_of_ids(&ids);
+        while let Err(IdsError::TooMany { count, max }) = tokens
+            && request.truncate
+        {
+            ids.truncate(ids.len().saturating_sub(count - max));
+            tokens = embedder.tokens_of_ids(&ids);
         }
-        embedder.tokens_of_ids(&ids).map_err(|error| {
+        tokens.map_err(|error| {
             invalid(
                 format!("input {index}: {error}"),
                 "send the tokens of this model's own tokenizer, or text",

@@ -92,6 +92,33 @@ pub(crate) fn document() -> Value {
 }
 
 fn complete(operation: &mut Map<String, Value>, route: &Route) {
+    // Functions of two files may have one name; with its group before it, each is told apart.
+    let name = |key: &str| {
+        operation
+            .get(key)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    let tag = operation
+        .get("tags")
+        .and_then(|tags| tags[0].as_str())
+        .unwrap_or_default()
+        .to_owned();
+    if let Some(id) = name("operationId") {
+        operation.insert("operationId".to_owned(), Value::from(format!("{tag}_{id}")));
+    }
+    let deadline = json!({
+        "name": "X-Request-Timeout-Ms", "in": "header", "required": false,
+        "description": "how long the caller waits for the answer",
+        "schema": {"type": "integer", "minimum": 1},
+    });
+    if let Some(parameters) = operation
+        .entry("parameters")
+        .or_insert_with(|| json!([]))
+        .as_array_mut()
+    {
+        parameters.push(deadline);
+    }
     let security = match route.needs {
         Needs::Nothing => json!([]),
         Needs::Key => json!([{"key": []}]),
@@ -152,6 +179,7 @@ mod tests {
     #[test]
     fn every_operation_says_what_it_needs_and_how_it_fails() {
         let document = document();
+        let mut ids = std::collections::BTreeSet::new();
         assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
         for route in ROUTES {
             let operation = &document["paths"][route.path][route.method.to_lowercase()];
@@ -161,6 +189,8 @@ mod tests {
                 "{}",
                 route.path
             );
+            let id = operation["operationId"].as_str().unwrap().to_owned();
+            assert!(ids.insert(id.clone()), "{id} twice");
             let summary = operation["summary"].as_str().unwrap_or_default();
             assert!(!summary.is_empty(), "{} has no description", route.path);
         }

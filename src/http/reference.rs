@@ -210,12 +210,12 @@ fn type_of(schema: &Value) -> String {
             return options.join(" | ");
         }
     }
-    let name = match &schema["type"] {
-        Value::Array(names) => {
+    let name = match schema["type"].as_array() {
+        Some(names) => {
             let names: Vec<_> = names.iter().filter_map(Value::as_str).collect();
             names.join(" | ")
         }
-        name => name.as_str().unwrap_or("any").to_owned(),
+        None => schema["type"].as_str().unwrap_or("any").to_owned(),
     };
     if name.starts_with("array") {
         return format!("{name} of {}", type_of(&schema["items"]));

@@ -138,15 +138,17 @@ impl Server {
         let health = Arc::new(HealthChecker::new(version, Arc::clone(&metrics), now));
         health.set_step(StartStep::Indexes);
         let (phase, stop) = Stop::channel();
+        let document = openapi();
+        let openapi = Bytes::from(document.to_string());
+        let docs = Bytes::from(reference::render(&document));
         let app = |is_ops| {
-            let document = openapi();
             App::new(State {
                 service: Arc::clone(&service),
                 health: Arc::clone(&health),
                 no_auth: options.no_auth,
                 is_ops,
-                docs: Bytes::from(reference::render(&document)),
-                openapi: Bytes::from(document.to_string()),
+                docs: docs.clone(),
+                openapi: openapi.clone(),
                 labels: Arc::new(RouteLabels::new(&metrics)),
             })
         };

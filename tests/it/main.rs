@@ -11,5 +11,6 @@ mod bad_input;
 mod ingest;
 mod models;
 mod search;
+mod server;
 mod support;
 mod tidy;

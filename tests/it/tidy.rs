@@ -49,16 +49,40 @@ fn arrows_never_turn_back() {
     let above: &[(&str, &[&str])] = &[
         ("http", &["cli"]),
         ("engine", &["cli", "http"]),
-        ("store", &["cli", "http", "engine", "outbound", "observability"]),
-        ("outbound", &["cli", "http", "engine", "store", "observability"]),
-        ("observability", &["cli", "http", "engine", "store", "outbound"]),
+        (
+            "store",
+            &["cli", "http", "engine", "outbound", "observability"],
+        ),
+        (
+            "outbound",
+            &["cli", "http", "engine", "store", "observability"],
+        ),
+        (
+            "observability",
+            &["cli", "http", "engine", "store", "outbound"],
+        ),
         (
             "config",
-            &["cli", "http", "engine", "store", "outbound", "observability"],
+            &[
+                "cli",
+                "http",
+                "engine",
+                "store",
+                "outbound",
+                "observability",
+            ],
         ),
         (
             "error",
-            &["cli", "http", "engine", "store", "outbound", "observability", "config"],
+            &[
+                "cli",
+                "http",
+                "engine",
+                "store",
+                "outbound",
+                "observability",
+                "config",
+            ],
         ),
     ];
     for (name, forbidden) in above {
@@ -181,7 +205,10 @@ fn the_page_on_metrics_is_the_table() {
         // What it should be, to be copied.
         let expected = Path::new(env!("CARGO_TARGET_TMPDIR")).join("metrics.md");
         fs::write(&expected, table).unwrap();
-        panic!("docs/metrics.md is not the table of metrics; {} is", expected.display());
+        panic!(
+            "docs/metrics.md is not the table of metrics; {} is",
+            expected.display()
+        );
     }
 }
 

@@ -94,6 +94,7 @@ impl LexicalFollower {
             Opened::Created => (index, None),
         };
         let writer = index.writer()?;
+        remove_temporary(&folder);
         let mut follower = LexicalFollower {
             collection,
             folder: folder.clone(),
@@ -285,10 +286,27 @@ pub fn open_current(
     let Ok((index, applied)) = open_existing(&data_dir.index_folder(collection)) else {
         return Ok(None);
     };
-    let is_current = belongs(store, collection, applied)?
-        && store.ops_after(collection, applied, 1)?.is_empty();
+    let is_current =
+        belongs(store, collection, applied)? && store.ops_after(collection, applied, 1)?.is_empty();
     Ok(is_current.then_some(index))
 }
+
+/// Removes what killed processes left while they replaced a file. Whoever calls this is the one writer of the folder.
+fn remove_temporary(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| {
+        entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| name.starts_with(TEMPORARY))
+    }) {
+        // One that stays costs a few hundred bytes.
+        let _ = fs::remove_file(entry.path());
+    }
+}
+
+/// How the engine names files that will take another's place.
+const TEMPORARY: &str = ".tmp";
 
 /// As many changes are counted; beyond it the exact number says no more.
 const BEHIND_MAX: usize = 100_000;

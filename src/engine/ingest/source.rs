@@ -11,6 +11,12 @@ use crate::store::{Collection, CollectionKind, Source, SourceKind, Store, StoreW
 /// # Errors
 /// A path that is missing, a file, or not UTF-8.
 pub fn checked_root(path: &Path) -> Result<PathBuf> {
+    if path.as_os_str().as_encoded_bytes().contains(&0) {
+        return Err(Error::Argument {
+            problem: "a path with a NUL byte".to_owned(),
+            remedy: "check the spelling of the path".to_owned(),
+        });
+    }
     let root = path.canonicalize().map_err(|error| {
         if error.kind() == std::io::ErrorKind::NotFound {
             Error::PathMissing(path.to_owned())

@@ -76,8 +76,8 @@ impl Reader {
         }
         if with_places {
             for collection in collections {
-                if let Some(view) = self.views.get_mut(&collection.id) {
-                    view.load_places(&self.db, collection)?;
+                if let Some(view) = self.views.get(&collection.id) {
+                    view.load_places(&self.db, collection.id)?;
                 }
             }
         }

@@ -1,8 +1,11 @@
 //! One collection in memory, as a search needs it.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
-use embedder_index::{Allowed, ChunkRecord, Collection as IndexCollection, LexicalIndex, Refreshed, VectorSet};
+use embedder_index::{
+    Allowed, ChunkRecord, Collection as IndexCollection, LexicalIndex, Refreshed, VectorSet,
+};
 
 use super::filter::Filter;
 use crate::engine::ingest::lexical::{ReadIndex, open_for_reading};
@@ -15,7 +18,8 @@ use crate::store::{
 /// A collection at one generation.
 pub(crate) struct View {
     pub(crate) index: IndexCollection,
-    places: Option<Places>,
+    /// Set once, by the first search that needs it.
+    places: OnceLock<Places>,
     pub(crate) counts: Counts,
     /// Changes of the store that its text index does not hold yet.
     pub(crate) behind: u64,
@@ -25,7 +29,7 @@ pub(crate) struct View {
 
 /// What a filter asks beyond the places of the indexed chunks. Loaded when it is needed first: most searches have no
 /// filter.
-pub(crate) struct Places {
+struct Places {
     /// Where else the text of an indexed chunk stands.
     duplicates: HashMap<ChunkId, Vec<Duplicate>>,
     /// Facts of files.
@@ -34,7 +38,7 @@ pub(crate) struct Places {
 
 impl Places {
     /// Reads them.
-    pub(crate) fn load(store: &dyn Store, collection: CollectionId) -> Result<Places> {
+    fn load(store: &dyn Store, collection: CollectionId) -> Result<Places> {
         let mut places = Places {
             duplicates: HashMap::new(),
             metadata: HashMap::new(),
@@ -92,7 +96,7 @@ impl View {
         };
         Ok(View {
             index,
-            places: None,
+            places: OnceLock::new(),
             counts,
             behind,
             generation: collection.generation,
@@ -127,7 +131,7 @@ impl View {
         self.counts.skipped = now.skipped;
         self.generation = now.generation;
         self.behind = 0;
-        self.places = None;
+        self.places = OnceLock::new();
     }
 
     /// Adds vectors of chunks; those of chunks that are not there are dropped.
@@ -150,23 +154,13 @@ impl View {
     }
 
     /// Loads what a filter asks, unless it is loaded.
-    pub(crate) fn load_places(&mut self, store: &dyn Store, collection: &Collection) -> Result<()> {
-        if !self.has_places() {
-            self.places = Some(Places::load(store, collection.id)?);
+    pub(crate) fn load_places(&self, store: &dyn Store, collection: CollectionId) -> Result<()> {
+        if self.places.get().is_none() {
+            let places = Places::load(store, collection)?;
+            // Where two searches came first together, both have read the same.
+            let _ = self.places.set(places);
         }
         Ok(())
-    }
-
-    /// Whether what a filter asks is loaded.
-    pub(crate) fn has_places(&self) -> bool {
-        self.places.is_some()
-    }
-
-    /// Adds what a filter asks, which was read beside when the view was of this generation; else it is dropped.
-    pub(crate) fn set_places(&mut self, places: Places, generation: u64) {
-        if self.generation == generation {
-            self.places = Some(places);
-        }
     }
 
     /// How often what is indexed had changed when the view was loaded, or followed the store last.
@@ -192,7 +186,12 @@ impl View {
         let mut allowed = self.index.allow(|file, path, language| {
             self.passes(filter, FileId(file.0 as i64), path, language)
         });
-        for (canonical, copies) in self.places.iter().flat_map(|places| &places.duplicates) {
+        for (canonical, copies) in self
+            .places
+            .get()
+            .into_iter()
+            .flat_map(|places| &places.duplicates)
+        {
             if copies
                 .iter()
                 .any(|copy| self.passes(filter, copy.file, &copy.path, copy.language.as_deref()))
@@ -214,7 +213,7 @@ impl View {
         if self.passes(filter, chunk.file, &chunk.path, chunk.language.as_deref()) {
             return None;
         }
-        let copies = self.places.as_ref()?.duplicates.get(&chunk.id)?;
+        let copies = self.places.get()?.duplicates.get(&chunk.id)?;
         copies
             .iter()
             .find(|copy| self.passes(filter, copy.file, &copy.path, copy.language.as_deref()))
@@ -223,7 +222,11 @@ impl View {
 
     /// Returns the indexed chunk that stands for a chunk.
     pub(crate) fn canonical(&self, chunk: ChunkId) -> ChunkId {
-        let all = self.places.iter().flat_map(|places| &places.duplicates);
+        let all = self
+            .places
+            .get()
+            .into_iter()
+            .flat_map(|places| &places.duplicates);
         let standing_for = |(canonical, copies): (&ChunkId, &Vec<Duplicate>)| {
             copies
                 .iter()
@@ -236,7 +239,7 @@ impl View {
     fn passes(&self, filter: &Filter, file: FileId, path: &str, language: Option<&str>) -> bool {
         let facts = self
             .places
-            .as_ref()
+            .get()
             .and_then(|places| places.metadata.get(&file));
         filter.allows(path, language, facts)
     }

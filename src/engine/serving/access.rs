@@ -22,6 +22,10 @@ use crate::store::sqlite::hub::{
     HubResult, KeyRow, NewAuditRecord, Verification,
 };
 
+/// Room in the audit log without which no act is begun: the records of all acts that run at once, each of which names
+/// things of a few hundred bytes.
+const ACT_BYTES_MAX: u64 = 16 * 1024;
+
 /// Who may do what, and what they did.
 pub struct Access {
     /// Gone when the server has ended.
@@ -52,12 +56,14 @@ impl Access {
         let rows = hub.keys()?;
         let pepper = Pepper::load_or_create(data_dir, &rows, &mut system_random)?;
         let local = LocalKey::load_or_create(data_dir, &mut system_random)?;
+        let local_id = local.token().id().to_string();
         for change in local.enrolment(&rows, &pepper, now_ms()) {
-            let (kind, id) = match &change {
-                HubChange::RevokeKey { id, .. } => (AuditKind::KeyRevoked, id.clone()),
-                _ => (AuditKind::KeyCreated, local.token().id().to_string()),
+            let record = if let HubChange::RevokeKey { id, .. } = &change {
+                record(AuditKind::KeyRevoked, ACTOR_SERVER, id)
+            } else {
+                record(AuditKind::KeyCreated, ACTOR_SERVER, &local_id)
             };
-            hub.change(&change, record(kind, ACTOR_SERVER, &id), budget)?;
+            hub.change(&change, record, budget)?;
         }
         let started = record(
             AuditKind::ServerStarted,
@@ -197,6 +203,7 @@ impl Access {
     /// [`ErrorCode::Forbidden`].
     pub fn check_root(&self, path: &Path) -> Result<()> {
         let is_plain = path.is_absolute()
+            && !path.as_os_str().as_encoded_bytes().contains(&0)
             && path
                 .components()
                 .all(|part| !matches!(part, std::path::Component::ParentDir));
@@ -265,7 +272,7 @@ impl Access {
     pub fn may_act(&self) -> Result<()> {
         self.hub(|hub| {
             let used = hub.audit_used_bytes()?;
-            if used < self.budget.bytes() {
+            if used + ACT_BYTES_MAX <= self.budget.bytes() {
                 return Ok(());
             }
             Err(HubError::AuditFull {

@@ -132,7 +132,10 @@ impl Service {
                 }
                 library.insert(
                     name.to_owned(),
-                    Arc::new(LiveCollection::new(collection.clone())),
+                    Arc::new(LiveCollection::new(
+                        collection.clone(),
+                        Arc::clone(&self.changes),
+                    )),
                 );
                 (collection, true)
             }
@@ -236,6 +239,10 @@ impl Service {
         let live = self.live(name)?;
         // The first look is at the path as it is written, so that a path outside tells nothing of what is there.
         self.access.check_root(path)?;
+        // The second is at where it leads, before anything is said of what is there.
+        if let Ok(resolved) = path.canonicalize() {
+            self.access.check_root(&resolved)?;
+        }
         let root = checked_root(path)?;
         self.access.check_root(&root)?;
         let mut db = self.connections.take()?;

@@ -45,6 +45,9 @@ pub struct NewDocument {
     pub vector: Option<Vec<f32>>,
 }
 
+/// A vector with its identity.
+type HashedVector = (EmbedHash, Vec<f32>);
+
 /// What writing a document did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -167,7 +170,7 @@ impl Service {
         document: &NewDocument,
         hash: [u8; 32],
         dimensions: Option<usize>,
-    ) -> Result<(NewFile, Option<(EmbedHash, Vec<f32>)>)> {
+    ) -> Result<(NewFile, Option<HashedVector>)> {
         let language = match &document.language {
             Some(name) => Some(Language::from_name(name).ok_or_else(|| {
                 unusable(
@@ -305,7 +308,7 @@ fn check(documents: &[NewDocument]) -> Result<()> {
 fn checked_vector(
     document: &NewDocument,
     dimensions: Option<usize>,
-) -> Result<Option<(EmbedHash, Vec<f32>)>> {
+) -> Result<Option<HashedVector>> {
     let vector = match (&document.vector, dimensions) {
         (None, None) => return Ok(None),
         (Some(_), None) => {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::Service;
 use super::live::LiveCollection;
 use super::run::ServerRun;
+use crate::engine::background::step_back;
 use crate::engine::ingest::progress::Silent;
 use crate::engine::ingest::vectors::Fill;
 use crate::error::{Error, Result};
@@ -64,6 +65,7 @@ impl Filler {
 impl Service {
     /// Fills collection after collection until the server ends.
     pub(super) fn run_filler(&self) {
+        step_back();
         while let Some(live) = self.filler.next() {
             match self.fill(&live) {
                 Ok(()) | Err(Error::Interrupted | Error::CollectionMissing { .. }) => {}

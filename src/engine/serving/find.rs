@@ -174,7 +174,13 @@ impl Service {
             with_places,
             vector,
             missing,
-            |sight| sight.search(started, request, filter),
+            |mut sight| {
+                if request.mode == Mode::Text {
+                    // Vectors play no part.
+                    sight.model = None;
+                }
+                sight.search(started, request, filter)
+            },
         )
     }
 
@@ -186,7 +192,7 @@ impl Service {
         with_places: bool,
         vector: Option<Arc<QueryVector>>,
         missing: Option<Missing>,
-        look: impl FnOnce(&Sight<'_>) -> Result<T>,
+        look: impl FnOnce(Sight<'_>) -> Result<T>,
     ) -> Result<T> {
         for live in collections {
             self.open_view(live)?;
@@ -201,13 +207,18 @@ impl Service {
             .filter_map(|(live, guard)| Some((live.collection(), guard.as_ref()?)))
             .collect();
         let model = self.model.get().ok();
-        look(&Sight {
+        look(Sight {
             store,
             views,
             model: model.as_ref().map(|model| model.embedder().name()),
             vector,
             missing,
-            threads: self.scan_threads,
+            // Two searches at once have a core each; one alone is faster on all.
+            threads: if self.searches.is_shared() {
+                1
+            } else {
+                self.config.threads
+            },
         })
     }
 

@@ -15,6 +15,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) struct Gate {
     what: &'static str,
     running: Arc<Semaphore>,
+    running_max: usize,
     waiting: AtomicUsize,
     waiting_max: usize,
 }
@@ -25,9 +26,15 @@ impl Gate {
         Gate {
             what,
             running: Arc::new(Semaphore::new(running_max)),
+            running_max,
             waiting: AtomicUsize::new(0),
             waiting_max,
         }
+    }
+
+    /// Whether more than one piece runs now.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.running.available_permits() + 1 < self.running_max
     }
 
     /// Runs blocking work on a thread for it. Work whose caller goes away before there is room is not begun.

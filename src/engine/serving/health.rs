@@ -94,14 +94,10 @@ fn encoder(service: &Service) -> Verdict {
 
 /// Collections that could not be loaded are not found by searches.
 fn views(service: &Service) -> Verdict {
-    let library = service.library();
-    let is_loaded = library
-        .values()
-        .all(|live| live.try_has_view().unwrap_or(true));
-    if is_loaded || !service.is_warm() {
-        Verdict::Healthy
-    } else {
+    if service.library().values().any(|live| live.is_broken()) {
         Verdict::Degraded(Reason::Unavailable)
+    } else {
+        Verdict::Healthy
     }
 }
 

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::run::ServerRun;
 use super::{Service, measure};
+use crate::engine::background::step_back;
 use crate::engine::ingest::progress::{Event, Progress};
 use crate::engine::ingest::{IndexReport, Run};
 use crate::error::{Error, ErrorCode, Result};
@@ -301,6 +302,7 @@ impl Service {
 
     /// Does job after job until the server ends.
     pub(super) fn run_jobs(&self) {
+        step_back();
         while let Some((mut row, stop, view)) = self.jobs.next() {
             row.state = JobState::Running;
             row.started_ms = Some(now_ms());
@@ -365,7 +367,8 @@ impl Service {
         row.finished_ms = Some(now_ms());
         row.state = match &result {
             Ok(_) => JobState::Done,
-            Err(Error::Interrupted) if is_cancelled => JobState::Cancelled,
+            // What it then fails with is that its collection is gone, say.
+            Err(_) if is_cancelled => JobState::Cancelled,
             Err(Error::Interrupted) if is_ending => {
                 row.finished_ms = None;
                 JobState::Queued
@@ -377,6 +380,7 @@ impl Service {
                 row.report = serde_json::to_string(report).ok();
             }
             Err(Error::Interrupted) => {}
+            Err(_) if is_cancelled => {}
             Err(error) => {
                 tracing::warn!(job = %row.id, code = error.code().name(), "Job {} failed: {error}", row.id);
                 row.error = Some((error.code().name().to_owned(), error.with_remedy()));

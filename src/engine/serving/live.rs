@@ -9,13 +9,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use embedder_index::{ChunkRecord, VectorSet};
 
+use super::changes::{Changes, Slot};
 use crate::engine::ingest::lexical::{self, LexicalFollower};
-use crate::engine::search::{Places, Standing, View, read_vectors};
+use crate::engine::search::{Standing, View, read_vectors};
 use crate::error::{Error, Result};
 use crate::store::data_dir::DataDir;
 use crate::store::{ChunkId, Collection, CollectionKind, ModelId, OpKind, Store, StoreWriter};
@@ -47,16 +48,26 @@ pub(crate) struct VectorsOf {
     pub(crate) dimensions: usize,
 }
 
+/// Vectors of a collection, read apart from its view.
+pub(crate) struct ReadVectors {
+    of: VectorsOf,
+    seq: u64,
+    last: i64,
+    set: VectorSet,
+}
+
 /// A collection of a running server.
 pub(crate) struct LiveCollection {
     collection: Collection,
     follow: Mutex<Follow>,
-    view: RwLock<Option<View>>,
+    view: Slot,
+    changes: Arc<Changes>,
     /// Raised with each change that a search could see.
     version: AtomicU64,
     /// Held by the one who computes its vectors.
     filling: Mutex<()>,
     is_gone: AtomicBool,
+    is_broken: AtomicBool,
 }
 
 /// How far the text index and the view have followed the store.
@@ -73,7 +84,7 @@ struct Follow {
 
 impl LiveCollection {
     /// A collection that nobody has looked at yet.
-    pub(crate) fn new(collection: Collection) -> LiveCollection {
+    pub(crate) fn new(collection: Collection, changes: Arc<Changes>) -> LiveCollection {
         LiveCollection {
             collection,
             follow: Mutex::new(Follow {
@@ -83,10 +94,12 @@ impl LiveCollection {
                 seen_vector: 0,
                 vectors: None,
             }),
-            view: RwLock::new(None),
+            view: Slot::default(),
+            changes,
             version: AtomicU64::new(0),
             filling: Mutex::new(()),
             is_gone: AtomicBool::new(false),
+            is_broken: AtomicBool::new(false),
         }
     }
 
@@ -107,6 +120,17 @@ impl LiveCollection {
 
     /// Loads the view and brings it up to date, unless that was done. `model` is that of the server.
     pub(crate) fn open(
+        &self,
+        db: &mut dyn StoreWriter,
+        data_dir: &DataDir,
+        model: Option<&VectorsOf>,
+    ) -> Result<()> {
+        let opened = self.load(db, data_dir, model);
+        self.is_broken.store(opened.is_err(), Ordering::Relaxed);
+        opened
+    }
+
+    fn load(
         &self,
         db: &mut dyn StoreWriter,
         data_dir: &DataDir,
@@ -135,8 +159,7 @@ impl LiveCollection {
         follow.seen = seen;
         follow.seen_vector = seen_vector;
         follow.vectors = vectors;
-        *self.write_view() = Some(view);
-        self.has_changed();
+        self.change(move |slot| *slot = Some(view));
         Ok(())
     }
 
@@ -170,6 +193,34 @@ impl LiveCollection {
         Ok(())
     }
 
+    /// Reads the vectors beside whoever loads the view.
+    pub(crate) fn read(&self, store: &dyn Store, model: &VectorsOf) -> Result<ReadVectors> {
+        let vectors = self
+            .vectors_of(Some(model))
+            .unwrap_or_else(|| model.clone());
+        Ok(ReadVectors {
+            seq: store.last_seq()?,
+            last: store.last_vector()?,
+            set: self.read_vectors(store, &vectors)?,
+            of: vectors,
+        })
+    }
+
+    /// Adds vectors that were read beside; what was stored since is added by the next [`LiveCollection::sync_vectors`].
+    pub(crate) fn attach(&self, read: ReadVectors) {
+        let Ok(mut follow) = self.following() else {
+            return;
+        };
+        if follow.seen > read.seq {
+            // Chunks came in between that these vectors lack; they are all read anew.
+            return;
+        }
+        self.change_view(move |view| view.set_vectors(read.set));
+        follow.vectors = Some(read.of);
+        follow.seen_vector = read.last;
+        self.has_changed();
+    }
+
     /// Brings vectors that were stored meanwhile into the view, of the model that is now the server's.
     pub(crate) fn sync_vectors(&self, store: &dyn Store, model: Option<&VectorsOf>) -> Result<()> {
         let mut follow = self.following()?;
@@ -182,9 +233,7 @@ impl LiveCollection {
         let last = store.last_vector()?;
         if follow.vectors.as_ref() != Some(&vectors) {
             let set = self.read_vectors(store, &vectors)?;
-            if let Some(view) = self.write_view().as_mut() {
-                view.set_vectors(set);
-            }
+            self.change_view(move |view| view.set_vectors(set));
             follow.vectors = Some(vectors);
         } else if let Some(model) = store.model(&vectors.fingerprint)?
             && last > follow.seen_vector
@@ -194,7 +243,7 @@ impl LiveCollection {
             store.vectors_after(self.collection.id, model, after, &mut |_, chunk, vector| {
                 found.push((chunk, vector.to_vec()));
             })?;
-            self.put_vectors(&found)?;
+            self.put_vectors(found)?;
         }
         follow.seen_vector = last;
         self.has_changed();
@@ -206,9 +255,9 @@ impl LiveCollection {
         self.view.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the view is loaded; none while somebody is changing it.
-    pub(crate) fn try_has_view(&self) -> Option<bool> {
-        self.view.try_read().ok().map(|view| view.is_some())
+    /// Whether its view could not be loaded when that was tried last.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Relaxed)
     }
 
     /// Returns how many chunks have no vector yet; none where there are no vectors, or somebody is changing the view.
@@ -220,15 +269,10 @@ impl LiveCollection {
 
     /// Loads what a filter asks into the view, unless it is there.
     pub(crate) fn load_places(&self, store: &dyn Store) -> Result<()> {
-        let generation = match self.read_view().as_ref() {
-            Some(view) if !view.has_places() => view.generation(),
-            _ => return Ok(()),
-        };
-        let places = Places::load(store, self.collection.id)?;
-        if let Some(view) = self.write_view().as_mut() {
-            view.set_places(places, generation);
+        match self.read_view().as_ref() {
+            Some(view) => view.load_places(store, self.collection.id),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Waits for the right to compute vectors of the collection.
@@ -251,7 +295,7 @@ impl LiveCollection {
         let mut follow = self.follow.lock().unwrap_or_else(PoisonError::into_inner);
         self.is_gone.store(true, Ordering::Release);
         follow.writer = None;
-        *self.write_view() = None;
+        self.change(|slot| *slot = None);
         self.has_changed();
     }
 
@@ -266,8 +310,19 @@ impl LiveCollection {
         Ok(follow)
     }
 
-    fn write_view(&self) -> RwLockWriteGuard<'_, Option<View>> {
-        self.view.write().unwrap_or_else(PoisonError::into_inner)
+    fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Option<View>) -> T + Send + 'static,
+    ) -> T {
+        self.changes.make(&self.view, change)
+    }
+
+    /// Changes the view, if it is loaded.
+    fn change_view<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut View) -> T + Send + 'static,
+    ) -> Option<T> {
+        self.change(|slot| slot.as_mut().map(change))
     }
 
     fn has_changed(&self) {
@@ -367,9 +422,7 @@ impl LiveCollection {
             Some(view) => view.refreshed()?,
             None => return Ok(()),
         };
-        if let Some(view) = self.write_view().as_mut() {
-            view.install(refreshed, &gone, &standing);
-        }
+        self.change_view(move |view| view.install(refreshed, &gone, &standing));
         follow.seen = applied;
         self.has_changed();
         Ok(())
@@ -392,17 +445,16 @@ impl LiveCollection {
                 vectors.push((chunk, vector.to_vec()));
             })?;
         }
-        if let Some(view) = self.write_view().as_mut() {
-            view.put(&records);
-        }
-        self.put_vectors(&vectors)
+        self.change_view(move |view| view.put(&records));
+        self.put_vectors(vectors)
     }
 
-    fn put_vectors(&self, vectors: &[(ChunkId, Vec<f32>)]) -> Result<()> {
-        for page in vectors.chunks(PUT_PAGE) {
-            if let Some(view) = self.write_view().as_mut() {
-                view.put_vectors(page)?;
-            }
+    fn put_vectors(&self, mut vectors: Vec<(ChunkId, Vec<f32>)>) -> Result<()> {
+        while !vectors.is_empty() {
+            let rest = vectors.split_off(vectors.len().min(PUT_PAGE));
+            let page = std::mem::replace(&mut vectors, rest);
+            self.change_view(move |view| view.put_vectors(&page))
+                .transpose()?;
         }
         Ok(())
     }

@@ -84,7 +84,7 @@ impl Model {
                     what: "the encoder's queue is full".to_owned(),
                     retry_after,
                 },
-                refused => refused.into(),
+                Refused::TooLarge { .. } | Refused::Stopped => refused.into(),
             })
     }
 

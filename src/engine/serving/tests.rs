@@ -61,9 +61,16 @@ fn what_is_acknowledged_is_found_and_what_is_deleted_is_not() {
     for round in 0..20 {
         let id = format!("{round}.md");
         let text = format!("unique{round} words of a note");
-        let put = |text: &str| service.put_documents("notes", &[document(&id, text)]).unwrap();
+        let put = |text: &str| {
+            service
+                .put_documents("notes", &[document(&id, text)])
+                .unwrap()
+        };
         assert_eq!(put(&text), [Written::Created]);
-        assert_eq!(words(&service, "notes", &format!("unique{round}")), [id.as_str()]);
+        assert_eq!(
+            words(&service, "notes", &format!("unique{round}")),
+            [id.as_str()]
+        );
         assert_eq!(put(&text), [Written::Unchanged]);
         assert_eq!(put("something else"), [Written::Updated]);
         assert!(words(&service, "notes", &format!("unique{round}")).is_empty());
@@ -78,7 +85,10 @@ fn what_is_acknowledged_is_found_and_what_is_deleted_is_not() {
     let service = open(dir.path());
     assert_eq!(words(&service, "notes", "unique7"), ["7.md"]);
     assert!(words(&service, "notes", "unique8").is_empty());
-    assert_eq!(service.document("notes", "7.md").unwrap().text, "unique7 words of a note");
+    assert_eq!(
+        service.document("notes", "7.md").unwrap().text,
+        "unique7 words of a note"
+    );
     service.close();
 }
 
@@ -171,7 +181,11 @@ fn vectors_of_clients_are_compared() {
     assert_eq!(near(&[-0.9, 0.1, 0.0]), ["y"]);
     for unusable in [&[1.0, 2.0][..], &[0.0; 3], &[f32::INFINITY, 0.0, 0.0]] {
         let refused = service.put_documents("vectors", &[with("bad", unusable)]);
-        assert_eq!(refused.unwrap_err().code(), ErrorCode::Usage, "{unusable:?}");
+        assert_eq!(
+            refused.unwrap_err().code(),
+            ErrorCode::Usage,
+            "{unusable:?}"
+        );
     }
     service.close();
 }

@@ -42,6 +42,9 @@ impl LexicalWriter {
         let mut merge_policy = LogMergePolicy::default();
         merge_policy.set_del_docs_ratio_before_merge(DELETED_SHARE_MAX);
         writer.set_merge_policy(Box::new(merge_policy));
+        // A process that was killed between writing a file and committing it leaves the file, and the same name would be
+        // written again.
+        writer.garbage_collect_files().wait()?;
         Ok(Self {
             writer,
             layout,

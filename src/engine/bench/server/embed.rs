@@ -71,7 +71,7 @@ pub fn embed(setting: &Setting<'_>, pairs: usize, time: Duration) -> Result<Vec<
         .map(|tokens| {
             let texts = texts::texts(&embedder, tokens, TEXTS)?;
             let mut alone = Alone::new(&embedder, &texts, tokens);
-            let requests = requests(&server, &setting.config.model, &texts);
+            let requests = requests(&server, embedder.name(), &texts);
             let mut clients = server.clients(CLIENTS)?;
             check_tokens(&mut clients[0], &requests[0], tokens)?;
             let rotation = Rotation::new(&requests);
