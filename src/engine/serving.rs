@@ -29,7 +29,7 @@ mod find;
 mod gate;
 pub mod health;
 pub mod jobs;
-pub mod live;
+pub(crate) mod live;
 pub(crate) mod measure;
 mod model;
 mod run;

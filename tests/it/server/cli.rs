@@ -294,7 +294,7 @@ fn a_server_of_another_version_is_told_and_not_spoken_to() {
                   {\"version\":\"9.9.9\"}";
     let _pretender = Pretender::start(&app.data_dir(), "9.9.9", answer);
     each_command(&app, |run| {
-        run.assert_failure(69, &["9.9.9", own, "restart"])
+        run.assert_failure(69, &["9.9.9", own, "restart"]);
     });
 }
 
