@@ -266,7 +266,7 @@ fn start_log(config: &Config) {
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     // A second subscriber in one process (tests) is not an error.
     let _ = if config.log_is_json {
-        format.json().try_init()
+        format.json().with_span_list(false).try_init()
     } else {
         format.try_init()
     };

@@ -355,16 +355,20 @@ impl Error {
                 Some(format!("try again in {} s", retry_after.as_secs().max(1)))
             }
             Error::Reported { remedy, .. } => remedy.clone(),
+            Error::Index(error) if code_of_index(error) == ErrorCode::InvalidQuery => Some(
+                "send a vector of as many finite numbers as those of the collection".to_owned(),
+            ),
             Error::Index(_) => {
                 Some("run `embedder index` again: the index is rebuilt from the store".to_owned())
             }
             Error::Model { .. } => Some("run `embedder models pull NAME --force`".to_owned()),
             Error::Interrupted => Some("run the same command again to go on".to_owned()),
-            Error::DocumentMissing { .. }
-            | Error::JobMissing { .. }
-            | Error::SourceMissing { .. }
-            | Error::Unhealthy(_)
-            | Error::BelowFloor { .. } => None,
+            Error::DocumentMissing { .. } => Some("check the id".to_owned()),
+            Error::JobMissing { .. } => Some("GET /v1/jobs lists the newest jobs".to_owned()),
+            Error::SourceMissing { .. } => {
+                Some("GET …/sources lists those of the collection".to_owned())
+            }
+            Error::Unhealthy(_) | Error::BelowFloor { .. } => None,
             Error::Internal(_) => Some("this is a defect: please report it".to_owned()),
         }
     }

@@ -17,7 +17,7 @@ use crate::engine::embed::Embedder;
 use crate::error::{Error, Result};
 use crate::store::data_dir::DataDir;
 use crate::store::sqlite::content::ContentDb;
-use crate::store::{ChunkRow, Collection, CollectionId, Store, StoreError};
+use crate::store::{ChunkRow, Collection, CollectionId, CollectionKind, Store, StoreError};
 
 mod answer;
 mod direct;
@@ -195,7 +195,9 @@ impl Reader {
                 return Ok(vec![collection.clone()]);
             }
         }
-        Ok(self.collections.clone())
+        // The vectors of clients are compared with vectors of clients alone.
+        let by_model = |collection: &&Collection| collection.kind != CollectionKind::Vectors;
+        Ok(self.collections.iter().filter(by_model).cloned().collect())
     }
 }
 

@@ -12,6 +12,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLoc
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::observability::metrics::Metrics;
@@ -53,6 +55,9 @@ const SEARCHES_WAITING_MAX: usize = 1_024;
 /// Pieces of other blocking work at once: they wait for the disk, not for a core.
 const WORK_MAX: usize = 4;
 
+/// Pieces at once of what must go through whatever else is under way: metrics, keys.
+const URGENT_MAX: usize = 2;
+
 /// Pieces of other blocking work that wait.
 const WORK_WAITING_MAX: usize = 256;
 
@@ -70,14 +75,19 @@ pub struct Service {
     pub(crate) filler: Filler,
     pub(crate) searches: Gate,
     pub(crate) work: Gate,
+    urgent: Gate,
     pub(crate) answers: AnswerCache,
     pub(crate) metrics: Arc<Metrics>,
     /// Who may do what, and what they did.
     pub access: Access,
     live: RwLock<BTreeMap<String, Arc<LiveCollection>>>,
+    /// Held by whoever makes or deletes a collection, or adds a source: one after the other.
+    structure: Mutex<()>,
     pub(crate) changes: Arc<Changes>,
     is_warm: AtomicBool,
     ending: Ending,
+    /// Turns true when requests should come to an end: what would go on for long ends then.
+    draining: watch::Sender<bool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     _lock: WriterLock,
 }
@@ -133,13 +143,16 @@ impl Service {
             filler: Filler::default(),
             searches: Gate::new("a search", config.threads.max(2), SEARCHES_WAITING_MAX),
             work: Gate::new("a thread", WORK_MAX, WORK_WAITING_MAX),
+            urgent: Gate::new("a thread", URGENT_MAX, WORK_WAITING_MAX),
             answers: AnswerCache::new(config.server.cache_bytes),
             metrics,
             access,
             live: RwLock::new(live),
+            structure: Mutex::new(()),
             changes,
             is_warm: AtomicBool::new(false),
             ending: Ending::default(),
+            draining: watch::Sender::new(false),
             threads: Mutex::new(Vec::new()),
             config,
             _lock: lock,
@@ -170,13 +183,16 @@ impl Service {
         let db = self.connections.take()?;
         let model = self.model.get().ok();
         for live in self.library().values() {
-            live.sync_vectors(db.store(), model.as_ref().map(|model| model.vectors_of()))?;
+            let of = model.as_ref().map(|model| model.vectors_of());
+            self.tell_of(live, live.sync_vectors(db.store(), of));
             self.filler.wake(live);
         }
         drop(db);
         self.resume_jobs()?;
         self.is_warm.store(true, Ordering::Release);
-        self.spawn("jobs", Service::run_jobs);
+        for _ in 0..jobs::AT_ONCE {
+            self.spawn("jobs", Service::run_jobs);
+        }
         self.spawn("filler", Service::run_filler);
         self.spawn("housekeeping", Service::keep_house);
         Ok(())
@@ -194,6 +210,9 @@ impl Service {
         self.ending.told.notify_all();
         self.jobs.end();
         self.filler.end();
+        for live in self.library().values() {
+            live.yields().store(true, Ordering::Relaxed);
+        }
         if let Ok(model) = self.model.get() {
             model.batcher().stop();
         }
@@ -213,6 +232,16 @@ impl Service {
     /// Whether everything is loaded.
     pub(crate) fn is_warm(&self) -> bool {
         self.is_warm.load(Ordering::Acquire)
+    }
+
+    /// Says that requests should come to an end.
+    pub fn drain(&self) {
+        self.draining.send_replace(true);
+    }
+
+    /// Tells when requests should come to an end.
+    pub(crate) fn draining(&self) -> watch::Receiver<bool> {
+        self.draining.subscribe()
     }
 
     /// Whether the server ends.
@@ -240,6 +269,25 @@ impl Service {
     ) -> Result<T> {
         let service = Arc::clone(self);
         self.work.run(None, move || work(&service)).await?
+    }
+
+    /// Does blocking work that does not wait behind other work: metrics, keys.
+    ///
+    /// # Errors
+    /// As [`Service::work`].
+    pub async fn work_urgently<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Service) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let service = Arc::clone(self);
+        self.urgent.run(None, move || work(&service)).await?
+    }
+
+    /// Waits for the right to make or delete collections and to add sources.
+    pub(crate) fn structure(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.structure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn library(&self) -> RwLockReadGuard<'_, BTreeMap<String, Arc<LiveCollection>>> {
@@ -270,13 +318,19 @@ impl Service {
                 // Vectors are read beside.
                 live.open(&mut *db, &self.data_dir, None)
             });
-            if let Err(error) = opened {
-                // The other collections can be searched; a search of this one tries again and says what is wrong.
-                tracing::error!(
-                    collection = %live.collection().name,
-                    "A collection cannot be loaded: {error}"
-                );
-            }
+            self.tell_of(&live, opened);
+        }
+    }
+
+    /// Says that a collection cannot be loaded. The others can be searched; a search of this one tries again and says what
+    /// is wrong.
+    fn tell_of(&self, live: &LiveCollection, loaded: Result<()>) {
+        if let Err(error) = loaded {
+            live.set_broken(true);
+            tracing::error!(
+                collection = %live.collection().name,
+                "A collection cannot be loaded: {error}"
+            );
         }
     }
 
@@ -287,11 +341,16 @@ impl Service {
         };
         let db = self.connections.take()?;
         let all: Vec<_> = self.library().values().cloned().collect();
-        let read = all.into_iter().map(|live| {
-            let read = live.read(db.store(), model.vectors_of())?;
-            Ok((live, read))
-        });
-        read.collect()
+        let read =
+            all.into_iter()
+                .filter_map(|live| match live.read(db.store(), model.vectors_of()) {
+                    Ok(read) => Some((live, read)),
+                    Err(error) => {
+                        self.tell_of(&live, Err(error));
+                        None
+                    }
+                });
+        Ok(read.collect())
     }
 
     fn load_model(&self) {

@@ -216,11 +216,19 @@ pub(super) async fn status(
     Ok(axum::Json(status))
 }
 
-/// Lists the keys.
+/// Lists the keys that may do no more than the caller.
 #[utoipa::path(get, path = "/v1/admin/keys", tag = "admin",
     responses((status = 200, description = "The keys", body = KeyList)))]
-pub(super) async fn list_keys(State(app): State<App>) -> Result<axum::Json<KeyList>, Problem> {
-    let rows = app.service.work(|service| service.access.keys()).await?;
+pub(super) async fn list_keys(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<axum::Json<KeyList>, Problem> {
+    let mut rows = app
+        .service
+        .work_urgently(|service| service.access.keys())
+        .await?;
+    // Those that the caller could have made; what others may see is none of its business.
+    rows.retain(|row| caller.principal().may_rotate(row).is_ok());
     Ok(axum::Json(KeyList {
         keys: rows.into_iter().map(view).collect(),
     }))
@@ -244,7 +252,7 @@ pub(super) async fn create_key(
     };
     let created = app
         .service
-        .work(move |service| service.access.create_key(caller.principal(), &new))
+        .work_urgently(move |service| service.access.create_key(caller.principal(), &new))
         .await?;
     Ok((StatusCode::CREATED, axum::Json(made(created))))
 }
@@ -258,7 +266,7 @@ pub(super) async fn revoke_key(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     app.service
-        .work(move |service| service.access.revoke_key(caller.principal(), &id))
+        .work_urgently(move |service| service.access.revoke_key(caller.principal(), &id))
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -276,7 +284,7 @@ pub(super) async fn rotate_key(
     let overlap_ms = body.overlap_s.saturating_mul(1_000);
     let created = app
         .service
-        .work(move |service| {
+        .work_urgently(move |service| {
             service
                 .access
                 .rotate_key(caller.principal(), &id, overlap_ms)
@@ -288,10 +296,14 @@ pub(super) async fn rotate_key(
 /// Lists the folders below which sources may lie.
 #[utoipa::path(get, path = "/v1/admin/roots", tag = "admin",
     responses((status = 200, description = "The folders", body = RootList)))]
-pub(super) async fn list_roots(State(app): State<App>) -> axum::Json<RootList> {
-    axum::Json(RootList {
+pub(super) async fn list_roots(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<axum::Json<RootList>, Problem> {
+    must_see_all(&caller)?;
+    Ok(axum::Json(RootList {
         roots: app.service.access.roots(),
-    })
+    }))
 }
 
 /// Allows a folder, and what is below it, to be indexed.
@@ -302,6 +314,7 @@ pub(super) async fn add_root(
     caller: Caller,
     Json(body): Json<RootBody>,
 ) -> Result<axum::Json<RootList>, Problem> {
+    must_see_all(&caller)?;
     let roots = app
         .service
         .work(move |service| {
@@ -320,6 +333,7 @@ pub(super) async fn remove_root(
     caller: Caller,
     Json(body): Json<RootBody>,
 ) -> Result<axum::Json<RootList>, Problem> {
+    must_see_all(&caller)?;
     let roots = app
         .service
         .work(move |service| {
@@ -335,8 +349,10 @@ pub(super) async fn remove_root(
     responses((status = 200, description = "The records", body = AuditList)))]
 pub(super) async fn audit(
     State(app): State<App>,
+    caller: Caller,
     Query(page): Query<AuditPage>,
 ) -> Result<axum::Json<AuditList>, Problem> {
+    must_see_all(&caller)?;
     let limit = page.limit.clamp(1, AUDIT_PAGE_MAX);
     let records = app
         .service
@@ -362,8 +378,10 @@ pub(super) async fn audit(
     responses((status = 200, description = "What was found", body = AuditVerdict)))]
 pub(super) async fn verify_audit(
     State(app): State<App>,
+    caller: Caller,
     Query(query): Query<VerifyQuery>,
 ) -> Result<axum::Json<AuditVerdict>, Problem> {
+    must_see_all(&caller)?;
     let head =
         match query.head {
             Some(text) => Some(text.parse::<AuditHead>().map_err(|malformed| {
@@ -383,6 +401,18 @@ pub(super) async fn verify_audit(
         damage: found.broken.map(|broken| broken.damage.to_string()),
         is_head_archived: found.is_head_archived,
     }))
+}
+
+/// Refuses a key that is bound to collections: what is asked for concerns all of them.
+fn must_see_all(caller: &Caller) -> Result<(), Problem> {
+    if caller.principal().collections.is_none() {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ErrorCode::Forbidden,
+        "the key is bound to collections, and this concerns all of them",
+    )
+    .with_remedy("ask the operator for a key that is not bound"))
 }
 
 fn made((token, row): (Token, KeyRow)) -> CreatedKey {

@@ -32,8 +32,9 @@ struct DocumentRequest {
     /// What it goes by within its collection: up to 512 bytes.
     #[schema(max_length = 512, min_length = 1)]
     id: String,
-    /// Its text.
-    text: String,
+    /// Its text; in a collection of vectors it may be left away.
+    #[serde(default)]
+    text: Option<String>,
     /// The language it is read as, for example `markdown`; by default what its id looks like.
     language: Option<String>,
     /// Facts to filter by: strings, numbers, booleans.
@@ -134,7 +135,7 @@ pub(super) async fn put(
 
 /// Returns a document.
 #[utoipa::path(get, path = "/v1/collections/{collection}/documents/{id}", tag = "documents",
-    params(("collection" = String, Path), ("id" = String, Path, description = "slashes are written as %2F")),
+    params(("collection" = String, Path), ("id" = String, Path, description = "slashes as they are, or as %2F")),
     responses((status = 200, description = "The document", body = DocumentResponse)))]
 pub(super) async fn get(
     State(app): State<App>,
@@ -165,7 +166,7 @@ pub(super) async fn get(
 
 /// Takes a document out.
 #[utoipa::path(delete, path = "/v1/collections/{collection}/documents/{id}", tag = "documents",
-    params(("collection" = String, Path), ("id" = String, Path, description = "slashes are written as %2F")),
+    params(("collection" = String, Path), ("id" = String, Path, description = "slashes as they are, or as %2F")),
     responses((status = 204, description = "It is gone")))]
 pub(super) async fn delete(
     State(app): State<App>,
@@ -181,6 +182,18 @@ pub(super) async fn delete(
 
 impl DocumentRequest {
     fn checked(self) -> Result<NewDocument, Problem> {
+        let mut keys = std::collections::BTreeSet::new();
+        let twice = self
+            .metadata
+            .keys()
+            .find(|key| !keys.insert(key.to_lowercase()));
+        if let Some(key) = twice {
+            return Err(Problem::new(
+                ErrorCode::InvalidRequest,
+                format!("the metadata `{key}` is there twice; upper and lower case are the same"),
+            )
+            .with_remedy("leave one of the two away"));
+        }
         let facts = self.metadata.into_iter().map(|(key, value)| match value {
             Value::String(text) => Ok((key.to_lowercase(), text)),
             Value::Number(_) | Value::Bool(_) => Ok((key.to_lowercase(), value.to_string())),
@@ -193,7 +206,17 @@ impl DocumentRequest {
         Ok(NewDocument {
             metadata: facts.collect::<Result<_, _>>()?,
             id: self.id,
-            text: self.text,
+            text: match (self.text, &self.vector) {
+                (Some(text), _) => text,
+                (None, Some(_)) => String::new(),
+                (None, None) => {
+                    return Err(Problem::new(
+                        ErrorCode::InvalidRequest,
+                        "a document without `text`",
+                    )
+                    .with_remedy("send its text"));
+                }
+            },
             language: self.language,
             vector: self.vector,
         })

@@ -105,7 +105,7 @@ impl Deadline {
             Some(ms @ 1..) => Ok(Deadline(now + Duration::from_millis(ms).min(time_max))),
             _ => Err(Problem::new(
                 ErrorCode::InvalidRequest,
-                "the header X-Request-Timeout-Ms is not a whole number of milliseconds",
+                "the header X-Request-Timeout-Ms is not a whole number of milliseconds from 1 on",
             )
             .with_remedy("for example X-Request-Timeout-Ms: 2000")),
         }
@@ -172,15 +172,28 @@ async fn read_body(request: Request, limit: usize) -> Result<Bytes, Problem> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let code = if error.is_data() {
-            ErrorCode::InvalidRequest
-        } else {
-            ErrorCode::MalformedRequest
-        };
-        Problem::new(code, format!("the body cannot be read: {error}"))
-            .with_remedy("see /docs for what this address takes")
-    })
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let place = error.path().to_string();
+        unreadable(&error.into_inner(), &place)
+    })?;
+    json.end().map_err(|error| unreadable(&error, "."))?;
+    Ok(value)
+}
+
+fn unreadable(error: &serde_json::Error, place: &str) -> Problem {
+    let code = if error.is_data() {
+        ErrorCode::InvalidRequest
+    } else {
+        ErrorCode::MalformedRequest
+    };
+    let at = if place == "." {
+        String::new()
+    } else {
+        format!(" at `{place}`")
+    };
+    Problem::new(code, format!("the body cannot be read{at}: {error}"))
+        .with_remedy("see /docs for what this address takes")
 }
 
 #[cfg(test)]

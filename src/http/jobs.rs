@@ -17,7 +17,7 @@ use super::guard::Caller;
 use super::problem::Problem;
 use crate::engine::audit::AuditKind;
 use crate::engine::serving::collections::FailedFile;
-use crate::engine::serving::jobs::JobView;
+use crate::engine::serving::jobs::{JobView, now_ms};
 use crate::error::Error;
 
 /// Jobs or files on one page.
@@ -25,6 +25,9 @@ const PAGE_MAX: usize = 1_000;
 
 /// How often a quiet stream says that it is alive: proxies give up after a minute.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
+
+/// When a client should ask again after its stream broke off.
+const RETRY: Duration = Duration::from_secs(3);
 
 /// How many.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -96,6 +99,9 @@ pub(super) async fn cancel(
     let job = app
         .service
         .work(move |service| {
+            if job.state.is_final() {
+                return Ok(job);
+            }
             service.access.may_act()?;
             let job = service.cancel_job(&job.id)?;
             service
@@ -107,7 +113,8 @@ pub(super) async fn cancel(
     Ok(axum::Json(job))
 }
 
-/// Tells how far a job is, whenever that changes, until it has ended: events of the type `job`, each with the job.
+/// Tells how far a job is, whenever that changes, until it has ended: events of the type `job`, each with the job, and
+/// one of the type `closing` where the server ends first.
 #[utoipa::path(get, path = "/v1/jobs/{id}/events", tag = "jobs", params(("id" = String, Path)),
     responses((status = 200, description = "The events", body = JobView, content_type = "text/event-stream")))]
 pub(super) async fn events(
@@ -118,7 +125,12 @@ pub(super) async fn events(
     // Watched before it is looked up: its end cannot come unseen in between.
     let watching = app.service.watch_job(&id);
     let job = find(&app, &caller, id).await?;
-    Ok(Sse::new(told(job, watching)).keep_alive(KeepAlive::new().interval(ALIVE_EVERY)))
+    let access = app.clone();
+    let may_go_on = move || access.service.access.is_valid(caller.principal(), now_ms());
+    Ok(
+        Sse::new(told(job, watching, app.service.draining(), may_go_on))
+            .keep_alive(KeepAlive::new().interval(ALIVE_EVERY)),
+    )
 }
 
 /// Lists the files of a job's source that are not indexed, with the reason of each.
@@ -154,22 +166,64 @@ async fn find(app: &App, caller: &Caller, id: String) -> Result<JobView, Problem
     .into())
 }
 
-/// The state now, then every change, until nothing changes any more.
+/// What a stream of events tells next.
+enum Next {
+    /// The state that was looked up.
+    First(Box<JobView>),
+    /// A change.
+    Change,
+    /// Nothing.
+    End,
+}
+
+/// The state now, then every change, until nothing changes any more or the server ends.
 fn told(
     job: JobView,
     watching: Option<watch::Receiver<JobView>>,
+    draining: watch::Receiver<bool>,
+    may_go_on: impl Fn() -> bool + Send + 'static,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
-    let state = (Some(job), watching);
-    stream::unfold(state, |(first, watching)| async move {
-        if let Some(job) = first {
-            return Some((Ok(event(&job)), (None, watching)));
-        }
-        let mut watching = watching?;
-        watching.changed().await.ok()?;
-        let job = watching.borrow_and_update().clone();
-        let goes_on = !job.state.is_final();
-        Some((Ok(event(&job)), (None, goes_on.then_some(watching))))
-    })
+    let state = (Next::First(Box::new(job)), watching, draining, may_go_on);
+    stream::unfold(
+        state,
+        |(next, watching, mut draining, may_go_on)| async move {
+            match next {
+                Next::End => None,
+                Next::First(job) => {
+                    let event = event(&job).retry(RETRY);
+                    Some((Ok(event), (Next::Change, watching, draining, may_go_on)))
+                }
+                Next::Change => {
+                    let mut watching = watching?;
+                    let is_draining = tokio::select! {
+                        changed = watching.changed() => {
+                            changed.ok()?;
+                            false
+                        }
+                        _ = draining.wait_for(|draining| *draining) => true,
+                    };
+                    if is_draining {
+                        let event = Event::default()
+                            .event("closing")
+                            .retry(RETRY)
+                            .data("{\"reason\":\"draining\"}");
+                        return Some((Ok(event), (Next::End, None, draining, may_go_on)));
+                    }
+                    if !may_go_on() {
+                        // The key was revoked, or has expired.
+                        return None;
+                    }
+                    let job = watching.borrow_and_update().clone();
+                    let next = if job.state.is_final() {
+                        Next::End
+                    } else {
+                        Next::Change
+                    };
+                    Some((Ok(event(&job)), (next, Some(watching), draining, may_go_on)))
+                }
+            }
+        },
+    )
 }
 
 fn event(job: &JobView) -> Event {

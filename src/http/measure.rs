@@ -9,16 +9,17 @@ use super::routes::{self, UNMATCHED};
 use crate::observability::metrics::{self, Metrics, Route, Status};
 
 /// Finds the label of an address by its template.
-pub(crate) struct RouteLabels(HashMap<&'static str, Route>);
+pub(crate) struct RouteLabels(HashMap<String, Route>);
 
 impl RouteLabels {
     pub(crate) fn new(metrics: &Metrics) -> RouteLabels {
-        let labels = routes::labels().into_iter();
-        RouteLabels(
-            labels
-                .filter_map(|template| Some((template, metrics.route(template)?)))
-                .collect(),
-        )
+        let of = |template: &'static str| metrics.route(template);
+        // By the pattern that the router matched.
+        let matched = routes::ROUTES
+            .iter()
+            .filter_map(|route| Some((route.pattern(), of(route.path)?)));
+        let unmatched = of(UNMATCHED).map(|route| (UNMATCHED.to_owned(), route));
+        RouteLabels(matched.chain(unmatched).collect())
     }
 
     fn of(&self, template: &str) -> Option<Route> {

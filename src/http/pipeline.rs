@@ -31,7 +31,8 @@ pub(super) async fn pipeline(State(app): State<App>, mut request: Request, next:
     let path = request.extensions().get::<MatchedPath>().cloned();
     let route = path.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     let method = request.method().clone();
-    let span = tracing::info_span!(
+    // Of the highest level, so that every line has the names, whatever is filtered out.
+    let span = tracing::error_span!(
         "request",
         request_id = %names.id,
         trace_id = %names.trace_id,

@@ -77,14 +77,15 @@ pub(super) async fn health(
             let detail = app.health.detail(now);
             Ok(answer(status_of(detail.status), &detail))
         }
-        Some(_) => Err(Problem::new(
-            ErrorCode::Forbidden,
-            "the key has not the scope `ops:read`",
-        )),
+        Some(_) => Err(
+            Problem::new(ErrorCode::Forbidden, "the key has not the scope `ops:read`")
+                .with_remedy("ask the operator for a key with this scope"),
+        ),
         None => Err(Problem::new(
             ErrorCode::Unauthenticated,
             "the details need a key with the scope `ops:read`",
-        )),
+        )
+        .with_remedy("send Authorization: Bearer KEY, or leave `verbose` away")),
     }
 }
 
@@ -99,7 +100,7 @@ pub(super) async fn metrics(
     let format = Format::from_accept(accept);
     let text = app
         .service
-        .work(move |service| {
+        .work_urgently(move |service| {
             service.measure();
             Ok(service.metrics().encode(format))
         })

@@ -191,10 +191,16 @@ impl From<Error> for Problem {
                 cause: Some(error.with_remedy()),
             };
         }
+        let remedy = if let Error::CollectionMissing { .. } = &error {
+            // Not the command line's, and not the names of others.
+            Some("GET /v1/collections lists what there is, PUT makes one".to_owned())
+        } else {
+            error.remedy()
+        };
         Problem {
             code,
             detail: error.to_string(),
-            remedy: error.remedy(),
+            remedy,
             retry_after,
             cause: None,
         }

@@ -136,6 +136,19 @@ pub(super) static ROUTES: &[Route] = &[
     route("GET", "/v1/admin/audit/verify", Of(AdminAudit), || routing::get(admin::verify_audit)),
 ];
 
+impl Route {
+    /// Returns the pattern of the router: ids of documents and paths of files may hold slashes, written as they are or as
+    /// %2F.
+    pub(super) fn pattern(&self) -> String {
+        let may_hold_slashes =
+            self.path.ends_with("/files/{path}") || self.path.ends_with("/documents/{id}");
+        match self.path.rsplit_once('{') {
+            Some((head, name)) if may_hold_slashes => format!("{head}{{*{name}"),
+            _ => self.path.to_owned(),
+        }
+    }
+}
+
 /// The label of addresses that do not exist.
 pub(super) const UNMATCHED: &str = "unmatched";
 
@@ -158,6 +171,6 @@ pub(super) fn router(app: &App, ops_only: bool) -> Router<App> {
         let state = (app.clone(), route);
         let handler =
             (route.handler)().route_layer(middleware::from_fn_with_state(state, guard::guard));
-        router.route(route.path, handler)
+        router.route(&route.pattern(), handler)
     })
 }

@@ -224,10 +224,16 @@ async fn search(
     deadline: Deadline,
 ) -> Result<Response, Problem> {
     let allowed = body.allow_degraded;
+    // With a vector alone there is nothing to find by words.
+    let mode = if body.vector.is_some() && body.query.trim().is_empty() {
+        Mode::Vector
+    } else {
+        body.mode
+    };
     let request = SearchRequest {
         rules: rules_without(&body.without)?,
         query: body.query,
-        mode: body.mode,
+        mode,
         collections: Vec::new(),
         limit: body.limit,
         filter: body.filter.spec(),

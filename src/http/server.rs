@@ -275,6 +275,8 @@ impl Server {
             let _ = writeln!(io::stderr(), "ending; Ctrl-C again ends at once");
         }
         tokio::time::sleep(notice).await;
+        // Streams end by themselves, so that nobody waits for them.
+        self.service.drain();
         self.phase.send_replace(StopPhase::Draining);
         let is_drained = async {
             while !self.listening.is_finished() {
@@ -369,9 +371,8 @@ async fn keep_certificate(tls: Arc<TlsReloader>) {
 
 fn bind(address: SocketAddr) -> Result<Listener> {
     Listener::bind(address).map_err(|error| {
-        let is_used = error.kind() == io::ErrorKind::AddrInUse;
         Error::Reported {
-            code: if is_used { ErrorCode::Conflict } else { ErrorCode::Io },
+            code: ErrorCode::Io,
             message: format!("cannot listen on {address}: {error}"),
             remedy: Some(
                 "end the other program, or listen elsewhere: --listen ADDRESS:PORT and --ops-listen ADDRESS:PORT|off"

@@ -73,7 +73,7 @@ pub(in crate::cli) fn index(
             code: ErrorCode::Interrupted,
             message: format!("interrupted; the server goes on with {}", added.job.id),
             remedy: Some(format!(
-                "`embedder index {}` follows it again",
+                "`embedder index {}` waits for it and brings in what changed since",
                 request.root.display()
             )),
         });

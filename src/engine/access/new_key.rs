@@ -18,6 +18,9 @@ const COLLECTION_BYTES_MAX: usize = 128;
 /// longer is none.
 pub const OVERLAP_MAX_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
+/// The end of the year 9999: later times are mistakes, and beyond what the database can hold.
+const EXPIRES_MS_MAX: u64 = 253_402_300_799_999;
+
 /// A key that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewKey {
@@ -78,6 +81,12 @@ impl NewKey {
             .is_some_and(|expires_ms| expires_ms <= now_ms)
         {
             return Some("the key would have expired already".to_owned());
+        }
+        if self
+            .expires_ms
+            .is_some_and(|expires_ms| expires_ms > EXPIRES_MS_MAX)
+        {
+            return Some("a key that ends after the year 9999 is one that does not end".to_owned());
         }
         let names = self.collections.as_ref()?;
         if names.is_empty() {

@@ -19,6 +19,8 @@ pub struct Principal {
     pub collections: Option<BTreeSet<String>>,
     /// On whose behalf it acts.
     pub tenant: Option<String>,
+    /// When the key ends, if it does, in milliseconds since the epoch.
+    pub expires_ms: Option<u64>,
 }
 
 impl Principal {
@@ -30,6 +32,7 @@ impl Principal {
             scopes: Scopes::from_iter([Scope::Admin]),
             collections: None,
             tenant: None,
+            expires_ms: None,
         })
     }
 
@@ -49,6 +52,7 @@ impl Principal {
                 .as_ref()
                 .map(|names| names.iter().cloned().collect()),
             tenant: row.tenant.clone(),
+            expires_ms: row.expires_ms,
         })
     }
 
@@ -78,7 +82,12 @@ impl Principal {
     /// # Errors
     /// [`AccessError::BeyondOwnRights`].
     pub fn may_mint(&self, new: &NewKey) -> Result<(), AccessError> {
-        self.covers(new.scopes, new.collections.as_ref(), new.tenant.as_deref())
+        self.covers(
+            new.scopes,
+            new.collections.as_ref(),
+            new.tenant.as_deref(),
+            new.expires_ms,
+        )
     }
 
     /// Checks that a key which they want to rotate has no right that they do not have: they are shown its new secret.
@@ -93,6 +102,7 @@ impl Principal {
             other.scopes,
             other.collections.as_ref(),
             other.tenant.as_deref(),
+            other.expires_ms,
         )
     }
 
@@ -101,6 +111,7 @@ impl Principal {
         scopes: Scopes,
         collections: Option<&BTreeSet<String>>,
         tenant: Option<&str>,
+        expires_ms: Option<u64>,
     ) -> Result<(), AccessError> {
         let sees_as_much = match (&self.collections, collections) {
             (None, _) => true,
@@ -108,7 +119,12 @@ impl Principal {
             (Some(own), Some(others)) => others.is_subset(own),
         };
         let acts_for_them = self.tenant.is_none() || self.tenant.as_deref() == tenant;
-        if self.scopes.covers(scopes) && sees_as_much && acts_for_them {
+        let outlives = match (self.expires_ms, expires_ms) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(own), Some(other)) => own >= other,
+        };
+        if self.scopes.covers(scopes) && sees_as_much && acts_for_them && outlives {
             Ok(())
         } else {
             Err(AccessError::BeyondOwnRights)
@@ -129,6 +145,7 @@ mod tests {
             scopes: scopes.parse().unwrap(),
             collections: collections.map(names),
             tenant: tenant.map(str::to_owned),
+            expires_ms: None,
         }
     }
 
@@ -169,6 +186,7 @@ mod tests {
                 scopes: granted.scopes,
                 collections: granted.collections.clone(),
                 tenant: granted.tenant.clone(),
+                expires_ms: granted.expires_ms,
                 ..new_key()
             };
             assert_eq!(who.may_mint(&new).is_ok(), expected, "{who:?} {new:?}");
@@ -179,6 +197,7 @@ mod tests {
                     .as_ref()
                     .map(|names| names.iter().cloned().collect()),
                 tenant: granted.tenant.clone(),
+                expires_ms: granted.expires_ms,
                 ..row()
             };
             assert_eq!(who.may_rotate(&row).is_ok(), expected, "{who:?} {row:?}");
@@ -205,5 +224,13 @@ mod tests {
         check(&team, &team, true);
         check(&team, &search, false);
         check(&team, &principal("search", None, Some("other")), false);
+        let until = |expires_ms| Principal {
+            expires_ms,
+            ..keys.clone()
+        };
+        check(&until(Some(10)), &until(Some(10)), true);
+        check(&until(Some(10)), &until(Some(11)), false);
+        check(&until(Some(10)), &until(None), false);
+        check(&until(None), &until(Some(10)), true);
     }
 }

@@ -136,13 +136,18 @@ pub(crate) fn read_vectors(
 ) -> Result<VectorSet> {
     let mut set = VectorSet::new(dimensions);
     if let Some(model) = model {
-        let mut pushed = Ok(());
+        let mut unusable = 0_u64;
         store.vectors(collection, model, &mut |chunk, vector| {
-            if pushed.is_ok() {
-                pushed = set.push(index_id(chunk), vector);
-            }
+            // One that cannot be used must not take the others with it.
+            unusable += u64::from(set.push(index_id(chunk), vector).is_err());
         })?;
-        pushed?;
+        if unusable > 0 {
+            tracing::warn!(
+                collection = collection.0,
+                unusable,
+                "Stored vectors cannot be used and are left out"
+            );
+        }
     }
     Ok(set)
 }

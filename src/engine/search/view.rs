@@ -134,16 +134,14 @@ impl View {
         self.places = OnceLock::new();
     }
 
-    /// Adds vectors of chunks; those of chunks that are not there are dropped.
-    ///
-    /// # Errors
-    /// A vector of other dimensions, or with a number that is not finite.
-    pub(crate) fn put_vectors(&mut self, vectors: &[(ChunkId, Vec<f32>)]) -> Result<()> {
+    /// Adds vectors of chunks; those of chunks that are not there are dropped, and so are those that cannot be used.
+    pub(crate) fn put_vectors(&mut self, vectors: &[(ChunkId, Vec<f32>)]) {
         for (chunk, vector) in vectors {
-            self.index.put_vector(index_id(*chunk), vector)?;
+            if let Err(error) = self.index.put_vector(index_id(*chunk), vector) {
+                tracing::warn!(chunk = chunk.0, "A stored vector is left out: {error}");
+            }
         }
         self.counts.embedded = self.index.vectors_len() as u64;
-        Ok(())
     }
 
     /// Adds the vectors, which were read beside; those of chunks that the view does not show are dropped.

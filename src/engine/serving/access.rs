@@ -42,7 +42,7 @@ pub struct Access {
 
 impl Access {
     /// Opens `hub.db` of a data directory, whose lock the caller holds, and mints the local admin key if there is none.
-    /// The folders of `sources`, which the owner had indexed, are allowed as they are.
+    /// At the first start the folders of `sources`, which the owner had indexed, become allowed roots.
     ///
     /// # Errors
     /// A damaged database; secrets that others may read; those of the disk.
@@ -75,13 +75,26 @@ impl Access {
             Ok(_) | Err(HubError::AuditFull { .. }) => {}
             Err(error) => return Err(error.into()),
         }
+        if rows.is_empty() {
+            // The first start: what the owner had indexed without a server is allowed, once.
+            for folder in sources {
+                let path = folder.display().to_string();
+                let record = record(AuditKind::RootAdded, ACTOR_SERVER, &path);
+                let root = AllowedRoot {
+                    path,
+                    added_ms: now_ms(),
+                    added_by: ACTOR_SERVER.to_owned(),
+                };
+                hub.change(&HubChange::AddRoot(root), record, budget)?;
+            }
+        }
         let roots = hub
             .roots()?
             .into_iter()
             .map(|root| PathBuf::from(root.path));
         let ring = Arc::new(KeyRing::new(pepper, &hub.keys()?));
         Ok(Access {
-            roots: RwLock::new(roots.chain(sources).collect()),
+            roots: RwLock::new(roots.collect()),
             hub: Mutex::new(Some(hub)),
             sessions: Sessions::new(Arc::clone(&ring)),
             ring,
@@ -94,6 +107,7 @@ impl Access {
                 scopes: Scopes::from_iter([Scope::OpsRead]),
                 collections: None,
                 tenant: None,
+                expires_ms: None,
             }),
         })
     }
@@ -145,6 +159,13 @@ impl Access {
         row.ok_or_else(|| HubError::KeyMissing { id: id.to_owned() }.into())
     }
 
+    /// Whether a key still opens anything; everybody does where nobody is asked for one.
+    pub fn is_valid(&self, principal: &Principal, now_ms: u64) -> bool {
+        principal
+            .key_id
+            .is_none_or(|id| self.ring.principal(id, now_ms).is_ok())
+    }
+
     /// Makes a key; its token is nowhere but in what is returned.
     ///
     /// # Errors
@@ -153,7 +174,12 @@ impl Access {
         caller.may_mint(new)?;
         let (token, row) = mint_key(new, self.ring.pepper(), now_ms(), &mut system_random)?;
         let change = HubChange::PutKey(row.clone());
-        self.act(&change, AuditKind::KeyCreated, &caller.actor(), &row.id)?;
+        let granted = serde_json::json!({
+            "name": row.name, "scopes": row.scopes, "collections": row.collections,
+            "tenant": row.tenant, "expires_ms": row.expires_ms,
+        });
+        let record = record(AuditKind::KeyCreated, &caller.actor(), &row.id).with_detail(&granted);
+        self.change(&change, record)?;
         Ok((token, row))
     }
 
@@ -163,7 +189,11 @@ impl Access {
     /// An unknown key; rights that the caller does not have; a full audit log.
     pub fn revoke_key(&self, caller: &Principal, id: &str) -> Result<()> {
         // Else the right to make weak keys would be the right to lock the strong ones out.
-        caller.may_rotate(&self.key(id)?)?;
+        let row = self.key(id)?;
+        caller.may_rotate(&row)?;
+        if row.revoked_ms.is_some() {
+            return Ok(());
+        }
         let change = HubChange::RevokeKey {
             id: id.to_owned(),
             at_ms: now_ms(),
@@ -222,7 +252,7 @@ impl Access {
         })
     }
 
-    /// Returns the allowed roots, those of sources that were there before included.
+    /// Returns the allowed roots.
     pub fn roots(&self) -> Vec<PathBuf> {
         let roots = self.roots.read().unwrap_or_else(PoisonError::into_inner);
         roots.iter().cloned().collect()
@@ -233,6 +263,12 @@ impl Access {
     /// # Errors
     /// A path that is missing or no folder; too many roots; a full audit log.
     pub fn add_root(&self, caller: &Principal, path: &Path) -> Result<PathBuf> {
+        if !path.is_absolute() {
+            return Err(Error::Argument {
+                problem: "the path is not absolute".to_owned(),
+                remedy: "give it from the root of the server's file system".to_owned(),
+            });
+        }
         let root = crate::engine::ingest::checked_root(path)?;
         let text = root.display().to_string();
         let change = HubChange::AddRoot(AllowedRoot {
@@ -384,7 +420,10 @@ impl Access {
 
     /// Makes a change with its record, and lets the keys in memory follow.
     fn act(&self, change: &HubChange, kind: AuditKind, actor: &str, subject: &str) -> Result<()> {
-        let record = record(kind, actor, subject);
+        self.change(change, record(kind, actor, subject))
+    }
+
+    fn change(&self, change: &HubChange, record: NewAuditRecord) -> Result<()> {
         self.hub(|hub| {
             hub.change(change, record, self.budget)?;
             // Under the same lock, so that the ring never goes back to an older state.

@@ -46,7 +46,7 @@ pub struct CollectionView {
 pub struct SourceView {
     /// Its id.
     pub id: String,
-    /// `folder` or `documents`.
+    /// `folder`.
     pub kind: String,
     /// The folder, where it has one.
     pub path: Option<String>,
@@ -71,13 +71,7 @@ impl Service {
     /// # Errors
     /// [`Error::CollectionMissing`], which names no others: the caller may not be allowed to know them.
     pub(crate) fn live(&self, name: &str) -> Result<Arc<LiveCollection>> {
-        self.library()
-            .get(name)
-            .cloned()
-            .ok_or_else(|| Error::CollectionMissing {
-                name: name.chars().take(128).collect(),
-                known: Vec::new(),
-            })
+        self.library().get(name).cloned().ok_or_else(|| gone(name))
     }
 
     /// Returns the names of all collections, in order.
@@ -112,11 +106,18 @@ impl Service {
                 });
             }
         }
-        let mut library = self.library_mut();
-        let known = library.get(name).map(|live| live.collection().clone());
+        // A collection that is being deleted is gone when this is had, and never seen half.
+        let _structure = self.structure();
+        let (known, count) = {
+            let library = self.library();
+            (
+                library.get(name).map(|live| live.collection().clone()),
+                library.len(),
+            )
+        };
         let (collection, is_new) = match known {
             Some(collection) => (collection, false),
-            None if library.len() >= COLLECTIONS_MAX => {
+            None if count >= COLLECTIONS_MAX => {
                 return Err(Error::Reported {
                     code: ErrorCode::Conflict,
                     message: format!("there are {COLLECTIONS_MAX} collections already"),
@@ -130,13 +131,8 @@ impl Service {
                     let of = client_vectors(&collection);
                     db.put_model(&of.fingerprint, name, of.dimensions)?;
                 }
-                library.insert(
-                    name.to_owned(),
-                    Arc::new(LiveCollection::new(
-                        collection.clone(),
-                        Arc::clone(&self.changes),
-                    )),
-                );
+                let live = LiveCollection::new(collection.clone(), Arc::clone(&self.changes));
+                self.library_mut().insert(name.to_owned(), Arc::new(live));
                 (collection, true)
             }
         };
@@ -164,15 +160,20 @@ impl Service {
                 self.cancel_job(&job.id)?;
             }
         }
-        // From here on nobody finds it, and who has it finds it gone.
-        self.library_mut().remove(name);
+        let filling = live.fill_first();
+        let _structure = self.structure();
+        if live.is_gone() {
+            return self.live(name).and_then(|_| Err(gone(name)));
+        }
+        // Who has it finds it gone from here on; its name is free when nothing is left of it.
         live.retire();
-        let _filling = live.fill();
+        drop(filling);
         let id = live.collection().id;
         let mut db = self.connections.take()?;
         let counts = db.store().counts(id, None)?;
         db.delete_collection(id)?;
         let vectors = db.collect_vectors()?;
+        self.library_mut().remove(name);
         let folder = self.data_dir.index_folder(id);
         match std::fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -199,10 +200,7 @@ impl Service {
             .collections()?
             .into_iter()
             .find(|collection| collection.id == live.collection().id)
-            .ok_or_else(|| Error::CollectionMissing {
-                name: name.to_owned(),
-                known: Vec::new(),
-            })?;
+            .ok_or_else(|| gone(name))?;
         let fingerprint = self.fingerprint_of(&collection);
         let loaded = live.read_view().as_ref().map(|view| view.counts);
         let counts = match (loaded, &fingerprint) {
@@ -246,7 +244,13 @@ impl Service {
         let root = checked_root(path)?;
         self.access.check_root(&root)?;
         let mut db = self.connections.take()?;
-        let (_, source) = claim_source(&mut *db, &root, Some(name))?;
+        let source = {
+            let _structure = self.structure();
+            if live.is_gone() {
+                return Err(gone(name));
+            }
+            claim_source(&mut *db, &root, Some(name))?.1
+        };
         let view = source_view(db.store(), &source)?;
         drop(db);
         let job = self.start_job(&live.collection().name, &source, within, with_vectors)?;
@@ -263,6 +267,7 @@ impl Service {
         let sources = db.store().sources(live.collection().id)?;
         sources
             .iter()
+            .filter(|source| source.folder().is_some())
             .map(|source| source_view(db.store(), source))
             .collect()
     }
@@ -288,11 +293,13 @@ impl Service {
                 self.cancel_job(&job.id)?;
             }
         }
-        let _filling = live.fill();
+        let filling = live.fill_first();
         let mut db = self.connections.take()?;
         db.delete_source(&source)?;
         live.sync(&mut *db, &self.data_dir, super::live::Commit::Now)?;
+        drop(filling);
         db.collect_vectors()?;
+        self.filler.wake(&live);
         Ok(())
     }
 
@@ -307,8 +314,11 @@ impl Service {
         limit: usize,
     ) -> Result<Vec<FailedFile>> {
         let job = self.job(id)?;
-        let source = crate::store::SourceId(job.source.parse().unwrap_or_default());
-        let files = self.connections.take()?.store().files(source)?;
+        // A source that was taken out has no files; its id is none of another collection's either.
+        let Ok((_, source)) = self.find_source(&job.collection, &job.source) else {
+            return Ok(Vec::new());
+        };
+        let files = self.connections.take()?.store().files(source.id)?;
         let failed = files.into_iter().filter_map(|file| {
             Some(FailedFile {
                 path: file.path,
@@ -326,9 +336,10 @@ impl Service {
             .take()?
             .store()
             .sources(live.collection().id)?;
+        // Documents are deleted one by one, by whoever may write them.
         let source = sources
             .into_iter()
-            .find(|source| source.id.0.to_string() == id);
+            .find(|source| source.folder().is_some() && source.id.0.to_string() == id);
         match source {
             Some(source) => Ok((live, source)),
             None => Err(Error::SourceMissing {
@@ -346,6 +357,14 @@ impl Service {
                 Some(model.vectors_of().fingerprint.clone())
             }
         }
+    }
+}
+
+/// What is answered where a collection is not there, or not there any more; it names no others.
+pub(super) fn gone(name: &str) -> Error {
+    Error::CollectionMissing {
+        name: name.chars().take(128).collect(),
+        known: Vec::new(),
     }
 }
 

@@ -4,11 +4,13 @@
 //! document again changes nothing.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use embedder_chunking::Language;
 
 use super::Service;
+use super::collections::gone;
 use super::live::{Commit, LiveCollection, client_vectors};
 use crate::engine::ingest::{PIPELINE_VERSION, Text, limits_of};
 use crate::error::{Error, Result};
@@ -82,6 +84,18 @@ impl Service {
     /// An unknown collection, or one of code; a document that cannot be used; those of the store and the disk.
     pub fn put_documents(&self, name: &str, documents: &[NewDocument]) -> Result<Vec<Written>> {
         let live = self.live(name)?;
+        self.put_all(&live, name, documents).map_err(|error| {
+            // Whatever it failed with, the collection was deleted meanwhile.
+            if live.is_gone() { gone(name) } else { error }
+        })
+    }
+
+    fn put_all(
+        &self,
+        live: &Arc<LiveCollection>,
+        name: &str,
+        documents: &[NewDocument],
+    ) -> Result<Vec<Written>> {
         let collection = live.collection();
         if collection.kind == CollectionKind::Code {
             return Err(Error::Argument {
@@ -92,7 +106,7 @@ impl Service {
         check(documents)?;
         let dimensions = collection.dimensions.map(|dimensions| dimensions as usize);
         let mut db = self.connections.take()?;
-        let source = document_source(&mut *db, &live)?;
+        let source = document_source(&mut *db, live)?;
         let mut written = Vec::with_capacity(documents.len());
         let (mut changes, mut vectors) = (Vec::new(), Vec::new());
         for document in documents {
@@ -127,7 +141,7 @@ impl Service {
         self.metrics
             .documents_written_total
             .add(changes.len() as u64);
-        self.filler.wake(&live);
+        self.filler.wake(live);
         Ok(written)
     }
 
@@ -327,14 +341,12 @@ fn checked_vector(
         }
         (Some(vector), Some(_)) => vector,
     };
-    let is_zero = vector.iter().all(|&value| value == 0.0);
-    if Some(vector.len()) != dimensions || is_zero || !vector.iter().all(|value| value.is_finite())
-    {
+    if Some(vector.len()) != dimensions || !has_direction(vector) {
         return Err(unusable(
             document,
             &format!("its vector of {} numbers cannot be used", vector.len()),
             &format!(
-                "send {} finite numbers that are not all zero",
+                "send {} finite numbers that are neither all close to zero nor beyond counting",
                 dimensions.unwrap_or_default()
             ),
         ));
@@ -345,6 +357,16 @@ fn checked_vector(
     }
     Ok(Some((*hasher.finalize().as_bytes(), vector.clone())))
 }
+
+/// Whether a vector can be scaled to length one without losing its direction.
+pub(crate) fn has_direction(vector: &[f32]) -> bool {
+    let squares: f64 = vector.iter().map(|&value| f64::from(value).powi(2)).sum();
+    NORMS.contains(&squares.sqrt())
+}
+
+/// Lengths of vectors that are taken: far beyond what models give, and far from where squares overflow or vanish in
+/// 32 bits.
+const NORMS: std::ops::RangeInclusive<f64> = 1e-12..=1e12;
 
 /// Returns a text as one chunk.
 fn whole(text: &str, embed_hash: EmbedHash) -> NewChunk {

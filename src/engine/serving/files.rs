@@ -29,24 +29,45 @@ pub struct FileLines {
 }
 
 impl Service {
-    /// Returns lines of an indexed file, `from` and `to` included, at most [`LINES_MAX`] of them.
+    /// Returns lines of an indexed file, `from` and `to` included, at most [`LINES_MAX`] of them. Where several sources have
+    /// a file of this path, `source` says which is meant.
     ///
     /// # Errors
-    /// [`Error::PathMissing`] for a file that is not indexed; an unknown collection; those of the store.
+    /// [`Error::PathMissing`] for a file that is not indexed; a path that several sources have; an unknown collection;
+    /// those of the store.
     pub fn read_file(
         &self,
         name: &str,
         path: &str,
+        source: Option<&str>,
         from: u32,
         to: Option<u32>,
     ) -> Result<FileLines> {
         let live = self.live(name)?;
         let db = self.connections.take()?;
         let store = db.store();
-        let (file, language) = store
-            .file_at(live.collection().id, path)?
-            .ok_or_else(|| Error::PathMissing(path.into()))?;
+        let mut files = Vec::new();
+        for known in store.sources(live.collection().id)? {
+            if source.is_none_or(|source| known.id.0.to_string() == source) {
+                let file = store.file(known.id, path)?;
+                files.extend(file.filter(|file| file.skipped.is_none()));
+            }
+        }
+        let file = match files.as_slice() {
+            [] => return Err(Error::PathMissing(path.into())),
+            [file] => file,
+            [_, ..] => {
+                return Err(Error::Argument {
+                    problem: format!(
+                        "{} sources of `{name}` have a file of this path",
+                        files.len()
+                    ),
+                    remedy: "say which with ?source=ID; GET …/sources lists them".to_owned(),
+                });
+            }
+        };
         let chunks = store.file_chunks(file.id, 0, u32::MAX)?;
+        let language = chunks.first().and_then(|chunk| chunk.language.clone());
         let text: String = chunks.iter().map(|chunk| chunk.text.as_str()).collect();
         let lines: Vec<&str> = text.split_inclusive('\n').collect();
         let total_lines = u32::try_from(lines.len()).unwrap_or(u32::MAX);

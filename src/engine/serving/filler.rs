@@ -4,6 +4,7 @@
 //! write, at the start, and when a model can be had that could not be had before.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -32,6 +33,11 @@ impl Filler {
         }
         self.lock().insert(live.collection().id, Arc::clone(live));
         self.arrived.notify_one();
+    }
+
+    /// Whether it has ended.
+    fn is_ended(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// Ends the filler; what is pending is computed by the next server.
@@ -67,8 +73,13 @@ impl Service {
     pub(super) fn run_filler(&self) {
         step_back();
         while let Some(live) = self.filler.next() {
-            match self.fill(&live) {
-                Ok(()) | Err(Error::Interrupted | Error::CollectionMissing { .. }) => {}
+            let filled = catch_unwind(AssertUnwindSafe(|| self.fill(&live)))
+                .unwrap_or_else(|_| Err(Error::Internal("filling in vectors panicked".to_owned())));
+            match filled {
+                Ok(()) | Err(Error::CollectionMissing { .. }) => {}
+                // Somebody was in a hurry; the rest comes after them.
+                Err(Error::Interrupted) if !self.filler.is_ended() => self.filler.wake(&live),
+                Err(Error::Interrupted) => {}
                 Err(error) => tracing::warn!(
                     collection = %live.collection().name,
                     code = error.code().name(),
@@ -92,7 +103,7 @@ impl Service {
             },
             threads: self.config.threads,
             progress: &Silent,
-            stop: &self.filler.stop,
+            stop: live.yields(),
         };
         let mut db = self.connections.take()?;
         fill.run(&mut *db).map(drop)

@@ -7,12 +7,13 @@ use embedder_index::QueryVector;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use super::documents::has_direction;
 use super::live::LiveCollection;
 use super::{Service, measure};
 use crate::engine::search::filter::Filter;
 use crate::engine::search::{Answer, Missing, Mode, Reason, SearchRequest, Sight, scan_store};
 use crate::error::{Error, ErrorCode, Result};
-use crate::store::CollectionKind;
+use crate::store::{Collection, CollectionKind};
 
 /// Answers kept, at most; their bytes are what bounds the cache.
 const ANSWERS: usize = 10_000;
@@ -161,10 +162,7 @@ impl Service {
         let started = Instant::now();
         let db = self.connections.take()?;
         if !request.mode.is_ranked() {
-            let all: Vec<_> = collections
-                .iter()
-                .map(|live| live.collection().clone())
-                .collect();
+            let all: Vec<_> = collections.iter().map(|live| live.as_of_now()).collect();
             return scan_store(db.store(), request, filter, &all);
         }
         let with_places = !filter.is_open();
@@ -175,8 +173,11 @@ impl Service {
             vector,
             missing,
             |mut sight| {
-                if request.mode == Mode::Text {
-                    // Vectors play no part.
+                let by_clients = |&(collection, _): &(&Collection, _)| {
+                    collection.kind == CollectionKind::Vectors
+                };
+                if request.mode == Mode::Text || sight.views.iter().any(by_clients) {
+                    // The model plays no part.
                     sight.model = None;
                 }
                 sight.search(started, request, filter)
@@ -194,8 +195,13 @@ impl Service {
         missing: Option<Missing>,
         look: impl FnOnce(Sight<'_>) -> Result<T>,
     ) -> Result<T> {
+        let is_one = collections.len() == 1;
         for live in collections {
-            self.open_view(live)?;
+            match self.open_view(live) {
+                // Of several, one that is deleted meanwhile is simply not there.
+                Err(Error::CollectionMissing { .. }) if !is_one => continue,
+                opened => opened?,
+            }
             if with_places {
                 live.load_places(store)?;
             }
@@ -230,6 +236,14 @@ impl Service {
         deadline: Option<Instant>,
     ) -> Result<(Option<Arc<QueryVector>>, Option<Missing>)> {
         if let Some(vector) = request.vector.take() {
+            if !has_direction(&vector) {
+                return Err(Error::Query {
+                    problem: "the vector has no direction".to_owned(),
+                    remedy:
+                        "send finite numbers that are neither all close to zero nor beyond counting"
+                            .to_owned(),
+                });
+            }
             return Ok((Some(Arc::new(QueryVector::new(&vector)?)), None));
         }
         if !matches!(request.mode, Mode::Hybrid | Mode::Vector) {

@@ -1,9 +1,11 @@
-//! Jobs: sources that are being indexed, one at a time, in the order in which they were asked for.
+//! Jobs: sources that are being indexed, a few at a time, begun in the order in which they were asked for; those of one
+//! collection one after the other.
 //!
 //! A job is on disk before it is acknowledged. One that was under way when the server ended, however it ended, is done
 //! again by the next one: indexing goes on where it was. Its progress is in memory and can be watched.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -22,6 +24,10 @@ use crate::store::{JobRow, JobState, Source, StoreWriter};
 
 /// Jobs that wait. Each is a whole folder; more than this is a mistake, not a backlog.
 pub const QUEUE_MAX: usize = 256;
+
+/// Jobs that are done at once, each of a collection of its own: a small folder does not wait for the vectors of a large
+/// one, and all of them together give way to requests.
+pub const AT_ONCE: usize = 4;
 
 /// How often progress is told: often enough to look alive.
 const TELL_EVERY: Duration = Duration::from_millis(200);
@@ -112,6 +118,8 @@ pub(crate) struct Jobs {
 struct State {
     waiting: VecDeque<String>,
     open: HashMap<String, OpenJob>,
+    /// Collections with a job under way.
+    busy: HashSet<String>,
     is_ending: bool,
 }
 
@@ -161,8 +169,20 @@ impl Jobs {
             if state.is_ending {
                 return None;
             }
-            if let Some(id) = state.waiting.pop_front() {
-                if let Some(job) = state.open.get(&id) {
+            let State {
+                waiting,
+                open,
+                busy,
+                ..
+            } = &mut *state;
+            let is_free = |id: &String| {
+                open.get(id)
+                    .is_none_or(|job| !busy.contains(&job.row.collection))
+            };
+            if let Some(place) = waiting.iter().position(is_free) {
+                let job = waiting.remove(place).and_then(|id| open.get(&id));
+                if let Some(job) = job {
+                    busy.insert(job.row.collection.clone());
                     return Some((
                         job.row.clone(),
                         Arc::clone(&job.stop),
@@ -316,10 +336,16 @@ impl Service {
                 view: Arc::clone(&view),
                 told: Mutex::new(Instant::now()),
             };
-            let result = begun.and_then(|()| self.run_job(&row, &progress, &stop));
+            let collection = row.collection.clone();
+            // A panic fails the job, not those that wait behind it.
+            let run = || begun.and_then(|()| self.run_job(&row, &progress, &stop));
+            let result = catch_unwind(AssertUnwindSafe(run))
+                .unwrap_or_else(|_| Err(Error::Internal("a job panicked".to_owned())));
             if let Err(error) = self.end_job(row, result) {
                 tracing::error!("A job's end could not be written down: {error}");
             }
+            self.jobs.lock().busy.remove(&collection);
+            self.jobs.arrived.notify_all();
         }
     }
 
@@ -353,7 +379,7 @@ impl Service {
             stop,
             started: Instant::now(),
         };
-        let _filling = live.fill();
+        let _filling = live.fill_first();
         run.index(&mut *db)
     }
 
@@ -369,7 +395,11 @@ impl Service {
             Ok(_) => JobState::Done,
             // What it then fails with is that its collection is gone, say.
             Err(_) if is_cancelled => JobState::Cancelled,
-            Err(Error::Interrupted) if is_ending => {
+            // The encoder stops first and says so.
+            Err(error)
+                if is_ending
+                    && matches!(error.code(), ErrorCode::Interrupted | ErrorCode::NotReady) =>
+            {
                 row.finished_ms = None;
                 JobState::Queued
             }
@@ -380,7 +410,7 @@ impl Service {
                 row.report = serde_json::to_string(report).ok();
             }
             Err(Error::Interrupted) => {}
-            Err(_) if is_cancelled => {}
+            Err(_) if is_cancelled || !row.state.is_final() => {}
             Err(error) => {
                 tracing::warn!(job = %row.id, code = error.code().name(), "Job {} failed: {error}", row.id);
                 row.error = Some((error.code().name().to_owned(), error.with_remedy()));
@@ -458,6 +488,13 @@ fn view_of(row: &JobRow, phase: Option<Phase>) -> JobView {
     } else {
         Phase::Waiting
     });
+    let report: Option<IndexReport> = row
+        .report
+        .as_deref()
+        .and_then(|report| serde_json::from_str(report).ok());
+    let (files, chunks, vectors) = report.as_ref().map_or((0, 0, 0), |report| {
+        (report.changed, report.chunks, report.embedded_now)
+    });
     JobView {
         id: row.id.clone(),
         collection: row.collection.clone(),
@@ -465,19 +502,16 @@ fn view_of(row: &JobRow, phase: Option<Phase>) -> JobView {
         state: row.state,
         progress: JobProgress {
             phase,
-            files_done: 0,
-            files_total: 0,
-            chunks: 0,
-            vectors_done: 0,
-            vectors_total: 0,
+            files_done: files,
+            files_total: files,
+            chunks,
+            vectors_done: vectors,
+            vectors_total: vectors,
         },
         created_ms: row.created_ms,
         started_ms: row.started_ms,
         finished_ms: row.finished_ms,
-        report: row
-            .report
-            .as_deref()
-            .and_then(|report| serde_json::from_str(report).ok()),
+        report,
         error: row
             .error
             .clone()

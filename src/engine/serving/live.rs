@@ -8,7 +8,7 @@
 //! old chunks go, so at no moment is a file missing that is replaced.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
@@ -68,6 +68,9 @@ pub(crate) struct LiveCollection {
     filling: Mutex<()>,
     is_gone: AtomicBool,
     is_broken: AtomicBool,
+    /// How many wait for `filling` and should not have to.
+    in_a_hurry: AtomicUsize,
+    yields: AtomicBool,
 }
 
 /// How far the text index and the view have followed the store.
@@ -100,12 +103,23 @@ impl LiveCollection {
             filling: Mutex::new(()),
             is_gone: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
+            in_a_hurry: AtomicUsize::new(0),
+            yields: AtomicBool::new(false),
         }
     }
 
     /// Returns what the store says of it. Its generation is that of when it was loaded.
     pub(crate) fn collection(&self) -> &Collection {
         &self.collection
+    }
+
+    /// Returns it with the generation that its view shows.
+    pub(crate) fn as_of_now(&self) -> Collection {
+        let mut collection = self.collection.clone();
+        if let Some(view) = self.read_view().as_ref() {
+            collection.generation = view.generation();
+        }
+        collection
     }
 
     /// Returns a number that changes with each change that a search could see.
@@ -126,7 +140,7 @@ impl LiveCollection {
         model: Option<&VectorsOf>,
     ) -> Result<()> {
         let opened = self.load(db, data_dir, model);
-        self.is_broken.store(opened.is_err(), Ordering::Relaxed);
+        self.set_broken(opened.is_err());
         opened
     }
 
@@ -243,7 +257,7 @@ impl LiveCollection {
             store.vectors_after(self.collection.id, model, after, &mut |_, chunk, vector| {
                 found.push((chunk, vector.to_vec()));
             })?;
-            self.put_vectors(found)?;
+            self.put_vectors(found);
         }
         follow.seen_vector = last;
         self.has_changed();
@@ -253,6 +267,11 @@ impl LiveCollection {
     /// Holds the view for reading.
     pub(crate) fn read_view(&self) -> RwLockReadGuard<'_, Option<View>> {
         self.view.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers whether its view could be loaded.
+    pub(crate) fn set_broken(&self, is_broken: bool) {
+        self.is_broken.store(is_broken, Ordering::Relaxed);
     }
 
     /// Whether its view could not be loaded when that was tried last.
@@ -278,6 +297,22 @@ impl LiveCollection {
     /// Waits for the right to compute vectors of the collection.
     pub(crate) fn fill(&self) -> MutexGuard<'_, ()> {
         self.filling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the same right ahead of whoever computes vectors in the background, who gives it up after its batch.
+    pub(crate) fn fill_first(&self) -> MutexGuard<'_, ()> {
+        self.in_a_hurry.fetch_add(1, Ordering::AcqRel);
+        self.yields.store(true, Ordering::Relaxed);
+        let filling = self.fill();
+        if self.in_a_hurry.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.yields.store(false, Ordering::Relaxed);
+        }
+        filling
+    }
+
+    /// Turns true when whoever computes vectors in the background should give way.
+    pub(crate) fn yields(&self) -> &AtomicBool {
+        &self.yields
     }
 
     /// Lets go of a writer of the text index that nobody has used for a while.
@@ -446,17 +481,16 @@ impl LiveCollection {
             })?;
         }
         self.change_view(move |view| view.put(&records));
-        self.put_vectors(vectors)
+        self.put_vectors(vectors);
+        Ok(())
     }
 
-    fn put_vectors(&self, mut vectors: Vec<(ChunkId, Vec<f32>)>) -> Result<()> {
+    fn put_vectors(&self, mut vectors: Vec<(ChunkId, Vec<f32>)>) {
         while !vectors.is_empty() {
             let rest = vectors.split_off(vectors.len().min(PUT_PAGE));
             let page = std::mem::replace(&mut vectors, rest);
-            self.change_view(move |view| view.put_vectors(&page))
-                .transpose()?;
+            self.change_view(move |view| view.put_vectors(&page));
         }
-        Ok(())
     }
 }
 

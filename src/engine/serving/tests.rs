@@ -179,7 +179,14 @@ fn vectors_of_clients_are_compared() {
         .unwrap();
     assert_eq!(near(&[0.0, 0.1, 0.9]), ["z"]);
     assert_eq!(near(&[-0.9, 0.1, 0.0]), ["y"]);
-    for unusable in [&[1.0, 2.0][..], &[0.0; 3], &[f32::INFINITY, 0.0, 0.0]] {
+    // The last two are finite, and their lengths are not, or vanish.
+    for unusable in [
+        &[1.0, 2.0][..],
+        &[0.0; 3],
+        &[f32::INFINITY, 0.0, 0.0],
+        &[3e38, 3e38, 3e38],
+        &[1e-44, 0.0, 0.0],
+    ] {
         let refused = service.put_documents("vectors", &[with("bad", unusable)]);
         assert_eq!(
             refused.unwrap_err().code(),
@@ -235,6 +242,153 @@ fn a_job_that_a_killed_server_left_is_done_by_the_next() {
     let failures = service.job_failures("job_left", None, 10).unwrap();
     assert_eq!(failures[0].path, "binary.rs");
     assert_eq!(words(&service, "code", "remembered"), ["a.rs"]);
+    service.close();
+}
+
+#[test]
+fn a_stored_vector_that_cannot_be_used_takes_nothing_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = open(dir.path());
+    service
+        .create_collection("vectors", CollectionKind::Vectors, Some(2))
+        .unwrap();
+    let with = |id: &str, vector: &[f32]| NewDocument {
+        vector: Some(vector.to_vec()),
+        ..document(id, "text")
+    };
+    service
+        .put_documents("vectors", &[with("a", &[1.0, 0.0]), with("b", &[0.0, 1.0])])
+        .unwrap();
+    service.close();
+    drop(service);
+    let db = rusqlite::Connection::open(dir.path().join("content.db")).unwrap();
+    let huge: Vec<u8> = [3e38_f32, 3e38]
+        .iter()
+        .flat_map(|v| v.to_le_bytes())
+        .collect();
+    db.execute("UPDATE vector SET data = ?1 WHERE id = 1", [huge])
+        .unwrap();
+    drop(db);
+    let service = open(dir.path());
+    let mut request = SearchRequest::new(String::new(), Mode::Vector);
+    request.vector = Some(vec![0.1, 1.0]);
+    assert_eq!(found(&service, "vectors", request), ["b"]);
+    service
+        .put_documents("vectors", &[with("c", &[1.0, 1.0])])
+        .unwrap();
+    service.close();
+}
+
+#[test]
+fn making_and_deleting_at_once_leaves_a_collection_or_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = open(dir.path());
+    for round in 0..20 {
+        let name = format!("race{round}");
+        let make = || service.create_collection(&name, CollectionKind::Documents, None);
+        make().unwrap();
+        let written = std::thread::scope(|scope| {
+            scope.spawn(|| service.delete_collection(&name).unwrap());
+            let writer = scope.spawn(|| {
+                make().unwrap();
+                service.put_documents(&name, &[document("a", "acknowledged")])
+            });
+            writer.join().unwrap()
+        });
+        match (written, service.live(&name)) {
+            // Written to the old one and deleted with it, or never there.
+            (_, Err(_)) => {}
+            (Ok(_), Ok(_)) => {
+                let found = words(&service, &name, "acknowledged");
+                assert!(found == ["a"] || found.is_empty());
+                assert!(service.describe(&name).is_ok());
+            }
+            (Err(error), Ok(_)) => {
+                assert_eq!(error.code(), ErrorCode::NotFound);
+                assert!(service.describe(&name).is_ok());
+            }
+        }
+        // Whatever came of it, the name can be used.
+        make().unwrap();
+        service
+            .put_documents(&name, &[document("b", "again")])
+            .unwrap();
+        assert_eq!(words(&service, &name, "again"), ["b"]);
+    }
+    service.close();
+}
+
+#[test]
+fn an_old_jobs_failures_are_never_those_of_another_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret.bin.rs"), b"\0").unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let service = open(dir.path());
+    let caller = service.access.anonymous();
+    service.access.add_root(&caller, &root).unwrap();
+    let end_of = |id: &str| {
+        let started = Instant::now();
+        while !service.job(id).unwrap().state.is_final() {
+            assert!(started.elapsed() < DEADLINE);
+            std::thread::yield_now();
+        }
+    };
+    let add = |name: &str| {
+        service
+            .create_collection(name, CollectionKind::Code, None)
+            .unwrap();
+        service.add_source(name, &root, Vec::new(), false).unwrap()
+    };
+    let (source, job) = add("own");
+    end_of(&job.id);
+    assert_eq!(service.job_failures(&job.id, None, 10).unwrap().len(), 1);
+    service.delete_source("own", &source.id).unwrap();
+    let (other, other_job) = add("other");
+    end_of(&other_job.id);
+    assert_ne!(other.id, source.id, "ids are not used twice");
+    assert!(service.job_failures(&job.id, None, 10).unwrap().is_empty());
+    service.close();
+}
+
+#[test]
+fn documents_are_no_source_that_could_be_taken_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = open(dir.path());
+    service
+        .create_collection("notes", CollectionKind::Documents, None)
+        .unwrap();
+    service
+        .put_documents("notes", &[document("a", "text of a note")])
+        .unwrap();
+    assert!(service.sources("notes").unwrap().is_empty());
+    let refused = service.delete_source("notes", "1").unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::NotFound);
+    assert_eq!(words(&service, "notes", "note"), ["a"]);
+    service.close();
+}
+
+#[test]
+fn a_root_that_was_taken_back_stays_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let service = open(dir.path());
+    let caller = service.access.anonymous();
+    service.access.add_root(&caller, &root).unwrap();
+    service
+        .create_collection("code", CollectionKind::Code, None)
+        .unwrap();
+    service
+        .add_source("code", &root, Vec::new(), false)
+        .unwrap();
+    service.access.remove_root(&caller, &root).unwrap();
+    service.close();
+    drop(service);
+    let service = open(dir.path());
+    assert!(service.access.roots().is_empty());
+    let refused = service.add_source("code", &root, Vec::new(), false);
+    assert_eq!(refused.unwrap_err().code(), ErrorCode::Forbidden);
     service.close();
 }
 

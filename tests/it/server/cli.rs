@@ -170,7 +170,7 @@ fn a_second_server_of_a_data_directory_is_refused() {
     let other = App::text_only();
     other.fails(
         &["serve", "--listen", port, "--ops-listen", "off"],
-        65,
+        74,
         &[port],
     );
     server.get("/v1/collections").ok();

@@ -305,7 +305,7 @@ fn a_job_that_is_stopped_keeps_what_it_did() {
     write_project(&base(&app).join("small"));
     server.allow(&base(&app));
     let running = id_of(&server.begin_index("code", &project));
-    let waiting = id_of(&server.begin_index("small", &base(&app).join("small")));
+    let waiting = id_of(&server.begin_index("code", &base(&app).join("small")));
     // One that waits for its turn ends at once.
     assert_eq!(
         server.delete(&format!("/v1/jobs/{waiting}")).ok()["state"],
@@ -330,7 +330,7 @@ fn a_job_that_is_stopped_keeps_what_it_did() {
         "it stays as it is"
     );
     assert_eq!(server.find("code", "weigh_13_2")[0], "part6/file13.rs");
-    assert!(server.find("small", "open_harbour").is_empty());
+    assert!(server.find("code", "open_harbour").is_empty());
     server.delete("/v1/jobs/job_0").problem(404, "not_found");
 }
 
@@ -399,8 +399,13 @@ fn lines_of_an_indexed_file_are_read_as_they_were_indexed() {
     check("?from=4", 4, 4, "}\n");
     check("?to=1", 1, 1, "/// Opens the harbour.\n");
     check("?from=9", 9, 8, "");
-    check("?from=3&to=2", 3, 2, "");
-    for query in ["?from=-1", "?from=x", "?lines=1", "?from=99999999999"] {
+    for query in [
+        "?from=3&to=2",
+        "?from=-1",
+        "?from=x",
+        "?lines=1",
+        "?from=99999999999",
+    ] {
         read(query).with_status(400);
     }
     server

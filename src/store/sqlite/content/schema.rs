@@ -114,7 +114,34 @@ INSERT INTO sqlite_sequence (name, seq) SELECT 'collection_new', seq FROM sqlite
 DROP TABLE collection;
 ALTER TABLE collection_new RENAME TO collection;
 
-ALTER TABLE source ADD COLUMN kind TEXT NOT NULL DEFAULT 'folder' CHECK (kind IN ('folder', 'documents'));
+-- AUTOINCREMENT for these as well: clients hold ids of sources, and an id never comes to mean another one's files.
+CREATE TABLE source_new (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection_id INTEGER NOT NULL REFERENCES collection (id) ON DELETE CASCADE,
+    kind          TEXT    NOT NULL DEFAULT 'folder' CHECK (kind IN ('folder', 'documents')),
+    root          TEXT    NOT NULL,
+    pipeline      INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (collection_id, root)
+) STRICT;
+INSERT INTO source_new (id, collection_id, root, pipeline) SELECT id, collection_id, root, pipeline FROM source;
+DROP TABLE source;
+ALTER TABLE source_new RENAME TO source;
+
+CREATE TABLE file_new (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    source_id   INTEGER NOT NULL REFERENCES source (id) ON DELETE CASCADE,
+    path        TEXT    NOT NULL,
+    bytes       INTEGER NOT NULL,
+    changed_ns  INTEGER NOT NULL,
+    hash        BLOB,
+    language    TEXT,
+    metadata    TEXT,
+    skipped     TEXT,
+    UNIQUE (source_id, path)
+) STRICT;
+INSERT INTO file_new SELECT id, source_id, path, bytes, changed_ns, hash, language, metadata, skipped FROM file;
+DROP TABLE file;
+ALTER TABLE file_new RENAME TO file;
 
 CREATE TABLE job (
     id           TEXT    PRIMARY KEY,
