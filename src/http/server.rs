@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::app::{App, State};
@@ -27,12 +26,20 @@ use crate::engine::serving::{Service, health as dependencies};
 use crate::error::{Error, ErrorCode, Result};
 use crate::observability::health::{HealthChecker, StartStep};
 use crate::observability::metrics::Metrics;
+use crate::outbound::daemon::FILE_NAME;
 
-/// The file by which commands find the server of a data directory.
-pub const SERVER_FILE: &str = "server.json";
+mod descriptors;
+mod exposure;
+mod signals;
+
+use exposure::check_exposure;
+use signals::{Asked, Signals};
 
 /// How often the files of the certificate are looked at.
 const TLS_EVERY: Duration = Duration::from_secs(10);
+
+/// Connections of the ops listener: probes and scrapes come one at a time.
+const OPS_CONNECTIONS_MAX: usize = 64;
 
 /// How often the runtime shows that it is alive.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
@@ -75,38 +82,6 @@ pub fn serve(config: Config, options: Options) -> Result<()> {
     // What still blocks then holds nothing that could be lost.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
-}
-
-/// Refuses what would leave the server open to others by accident.
-fn check_exposure(config: &Config, options: Options) -> Result<()> {
-    let server = &config.server;
-    let is_open = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
-    let refuse = |problem: &str, remedy: &str| {
-        Err(Error::Argument {
-            problem: problem.to_owned(),
-            remedy: remedy.to_owned(),
-        })
-    };
-    let ops_open = server.ops_listen.as_ref().is_some_and(is_open);
-    if options.no_auth && (is_open(&server.listen) || ops_open) {
-        return refuse(
-            "--no-auth with an address that others can reach",
-            "listen on 127.0.0.1, or leave --no-auth away",
-        );
-    }
-    if is_open(&server.listen) && server.tls.is_none() && !server.insecure {
-        return refuse(
-            "keys would cross the network unencrypted",
-            "set server.tls_cert and server.tls_key, listen on 127.0.0.1, or pass --insecure where something else encrypts",
-        );
-    }
-    if ops_open && !server.insecure {
-        return refuse(
-            "the ops listener speaks no TLS and others could reach it",
-            "let ops.listen be on 127.0.0.1, or pass --insecure where the network is trusted",
-        );
-    }
-    Ok(())
 }
 
 /// A server that listens.
@@ -184,6 +159,10 @@ impl Server {
                     .map_err(|error| Error::io("read the address of", "the listener", error))?;
                 lines.push(format!("ops on http://{address}"));
                 let router = super::service(&app(true));
+                let limits = Arc::new(Limits {
+                    connections_max: limits.connections_max.min(OPS_CONNECTIONS_MAX),
+                    ..*limits
+                });
                 let running = listener.run(router, limits, None, observer, stop);
                 let thread = std::thread::Builder::new()
                     .name("ops".to_owned())
@@ -196,7 +175,7 @@ impl Server {
             runtime.spawn(keep_certificate(tls));
         }
         runtime.spawn(beat(Arc::clone(&health)));
-        let file = service.config().data_dir.join(SERVER_FILE);
+        let file = service.config().data_dir.join(FILE_NAME);
         write_server_file(&file, &url, service.config())?;
         announce(&lines)?;
         if options.no_auth {
@@ -293,38 +272,6 @@ impl Server {
     }
 }
 
-/// Who asked the process to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    /// SIGTERM.
-    Politely,
-    /// Ctrl-C.
-    FromTerminal,
-}
-
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Signals> {
-        let catch =
-            |kind| signal(kind).map_err(|error| Error::io("catch signals in", "the server", error));
-        Ok(Signals {
-            terminate: catch(SignalKind::terminate())?,
-            interrupt: catch(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.terminate.recv() => Asked::Politely,
-            _ = self.interrupt.recv() => Asked::FromTerminal,
-        }
-    }
-}
-
 /// Returns when loading has failed; never when it went well.
 async fn failure(warming: tokio::task::JoinHandle<Result<()>>) -> Error {
     match warming.await {
@@ -384,7 +331,7 @@ fn bind(address: SocketAddr) -> Result<Listener> {
 
 fn limits(config: &Config) -> Limits {
     Limits {
-        connections_max: config.server.connections_max,
+        connections_max: descriptors::room_for(config.server.connections_max),
         connections_per_address_max: config.server.connections_per_address_max,
         ..Limits::default()
     }
@@ -435,52 +382,5 @@ fn jitter() -> impl FnMut() -> f64 + Send + 'static {
         let mut bytes = [0; 4];
         crate::engine::access::system_random(&mut bytes);
         f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    fn check(settings: &[(&str, &str)], no_auth: bool, expected: bool) {
-        let flags: BTreeMap<String, String> = settings
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect();
-        let environment = BTreeMap::from([("HOME".to_owned(), "/nonexistent".to_owned())]);
-        let config = Config::load(flags, &environment).unwrap();
-        let checked = check_exposure(&config, Options { no_auth });
-        assert_eq!(checked.is_ok(), expected, "{settings:?} {no_auth}");
-    }
-
-    #[test]
-    fn nothing_is_open_to_others_by_accident() {
-        let open = ("server.listen", "0.0.0.0:7878");
-        let tls = [
-            ("server.tls_cert", "cert.pem"),
-            ("server.tls_key", "key.pem"),
-        ];
-        check(&[], false, true);
-        check(&[], true, true);
-        check(&[open], false, false);
-        check(&[("server.listen", "[::]:7878")], false, false);
-        check(&[("server.listen", "[::1]:7878")], true, true);
-        check(&[open, tls[0], tls[1]], false, true);
-        check(&[open, tls[0], tls[1]], true, false);
-        check(&[open, ("server.insecure", "1")], false, true);
-        check(&[open, ("server.insecure", "1")], true, false);
-        check(&[("ops.listen", "0.0.0.0:9091")], false, false);
-        check(
-            &[("ops.listen", "0.0.0.0:9091"), ("server.insecure", "1")],
-            false,
-            true,
-        );
-        check(
-            &[("ops.listen", "0.0.0.0:9091"), ("server.insecure", "1")],
-            true,
-            false,
-        );
     }
 }

@@ -24,6 +24,7 @@ mod pinned;
 mod tests;
 
 use announcement::Announcement;
+pub use announcement::FILE_NAME;
 
 /// Sent as User-Agent: the server's log tells commands from clients.
 const USER_AGENT: &str = concat!("embedder/", env!("CARGO_PKG_VERSION"));

@@ -11,7 +11,7 @@ use super::unavailable;
 use crate::error::{Error, Result};
 
 /// The file's name.
-pub(super) const FILE_NAME: &str = "server.json";
+pub const FILE_NAME: &str = "server.json";
 
 /// What a server says of itself. What another version adds is not looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

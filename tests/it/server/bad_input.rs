@@ -1,18 +1,23 @@
 //! What the worst clients send: each is refused for what it is, nobody else notices, and no memory is kept.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 
-use crate::support::app::App;
+use crate::support::app::{App, skip};
 use crate::support::server::{Answer, TestServer, status_of};
 
 /// What a server may hold more than before, whatever it was sent.
 const GROWTH_KIB_MAX: u64 = 64 * 1024;
+
+/// What a connection may cost that nothing is asked on, in a build without optimization.
+const IDLE_KIB_MAX: u64 = 16;
 
 /// How long fifty small requests may take beside others that are stuck: far longer than they need, far shorter than any
 /// of the server's deadlines.
@@ -404,24 +409,83 @@ fn requests_that_stop_half_way_keep_nobody_waiting() {
     });
 }
 
+/// Connects from one of twenty addresses of this machine: one alone may not have so many connections.
+fn connect_from(server: &TestServer, number: u64) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let own = SocketAddr::from(([127, 0, 1, 1 + (number % 20) as u8], 0));
+    socket.bind(&own.into()).unwrap();
+    socket.connect(&server.address().into()).unwrap();
+    socket.into()
+}
+
 #[test]
-fn five_hundred_idle_connections_keep_nobody_waiting() {
-    withstands(|server| {
-        let held: Vec<TcpStream> = (0..500)
-            .map(|number| {
-                let mut stream = server.connect();
-                if number % 2 == 0 {
-                    let probe = b"GET /livez HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
-                    stream.write_all(probe).unwrap();
-                    let answer = read_head(&mut stream);
-                    assert_eq!(status_of(&answer), 200, "{answer}");
-                }
-                stream
-            })
-            .collect();
-        fifty_are_served(server);
-        drop(held);
-    });
+fn ten_thousand_idle_connections_keep_nobody_waiting() {
+    const IDLE: u64 = 10_000;
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if limit.maximum.is_some_and(|files| files < IDLE + 1_000)
+        || setrlimit(Resource::Nofile, raised).is_err()
+    {
+        return skip("ten thousand connections are more files than may be open here");
+    }
+    let mut app = App::text_only();
+    // The server finds the usual limit, and raises it.
+    app.ulimit = Some("-Sn 1024");
+    let max = [("EMBEDDER_SERVER_CONNECTIONS_MAX", "11000")];
+    let server = TestServer::start(&app, &[], &max);
+    server.make_documents("notes");
+    server.write("notes", &[("a", "the harbour opens")]);
+    let before = server.resident_kib();
+    let held: Vec<TcpStream> = (0..IDLE)
+        .map(|number| connect_from(&server, number))
+        .collect();
+    fifty_are_served(&server);
+    let metrics = server.ops("/metrics").send().text;
+    let open = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("embedder_active_connections "));
+    let open: u64 = open.unwrap().parse().unwrap();
+    assert!(open >= IDLE, "{open} are open");
+    let grown = server.resident_kib().saturating_sub(before);
+    assert!(grown < IDLE * IDLE_KIB_MAX, "{grown} KiB more");
+    drop(held);
+    fifty_are_served(&server);
+    server.stop();
+}
+
+#[test]
+fn connections_leave_the_store_its_files() {
+    let mut app = App::text_only();
+    app.ulimit = Some("-n 300");
+    let server = TestServer::start(&app, &[], &[]);
+    server.make_documents("notes");
+    let mut early = server.connect();
+    let held: Vec<TcpStream> = (0..400)
+        .map(|number| connect_from(&server, number))
+        .collect();
+    // All places are taken; what has one can still be served from files that are not open yet.
+    let body = r#"{"documents":[{"id":"a","text":"the harbour opens"}]}"#;
+    let fields = format!(
+        "content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let write = head(&server, "POST /v1/collections/notes/documents", &fields);
+    early.write_all(write.as_bytes()).unwrap();
+    let answer = read_head(&mut early);
+    assert_eq!(status_of(&answer), 200, "{answer}");
+    server.ops("/readyz").send().with_status(200);
+    drop(held);
+    server.write("notes", &[("a", "the harbour opens")]);
+    fifty_are_served(&server);
+    assert!(
+        server.log().contains("Fewer connections"),
+        "{}",
+        server.log()
+    );
+    server.stop();
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 pub struct App {
     pub dir: tempfile::TempDir,
     model: Option<PathBuf>,
+    /// Options of `ulimit` under which the program runs.
+    pub ulimit: Option<&'static str>,
 }
 
 impl App {
@@ -22,6 +24,7 @@ impl App {
         App {
             dir: tempfile::tempdir().unwrap(),
             model: None,
+            ulimit: None,
         }
     }
 
@@ -32,6 +35,7 @@ impl App {
         Some(App {
             dir: tempfile::tempdir().unwrap(),
             model: Some(model),
+            ulimit: None,
         })
     }
 
@@ -42,7 +46,16 @@ impl App {
 
     /// The command with its environment: nothing of the user's settings, and no network.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_embedder"));
+        let program = env!("CARGO_BIN_EXE_embedder");
+        let mut command = match self.ulimit {
+            None => Command::new(program),
+            Some(options) => {
+                let mut shell = Command::new("sh");
+                let script = format!("ulimit {options} && exec \"$0\" \"$@\"");
+                shell.args(["-c", &script, program]);
+                shell
+            }
+        };
         command
             .args(args)
             .env("EMBEDDER_DATA_DIR", self.data_dir())
