@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::config::{Origin, Secret};
 use crate::engine::access::LocalKey;
+use crate::engine::embed::Embedder;
 use crate::engine::search::filter::FilterSpec;
 use crate::engine::search::{Answer, Reader, SearchRequest};
 use crate::error::{Error, ErrorCode, Result};
@@ -63,9 +64,9 @@ pub(super) fn find_for_model(context: &Context) -> Result<Option<Daemon>> {
     let (Some(found), true) = (&server, is_named) else {
         return Ok(server);
     };
-    let named = &context.config.model;
+    let named = Embedder::name_of(&context.config.model);
     match model(found)? {
-        Some(model) if model != *named => Err(Error::Argument {
+        Some(model) if model != named => Err(Error::Argument {
             problem: format!(
                 "the server of this data directory works with the model `{model}`, not with `{named}`"
             ),
@@ -180,21 +181,8 @@ fn chosen(reader: &Reader, asked: &[String]) -> Result<Vec<String>> {
             .map(|name| reader.collection(name).map(|collection| collection.name))
             .collect();
     }
-    let Some(folder) = current_folder().and_then(|folder| folder.canonicalize().ok()) else {
-        return Ok(Vec::new());
-    };
-    let mut holding = Vec::new();
-    let store = reader.store();
-    for collection in store.collections()? {
-        for source in store.sources(collection.id)? {
-            if let Some(root) = source.folder().filter(|root| folder.starts_with(root)) {
-                holding.push((root.components().count(), collection.name.clone()));
-            }
-        }
-    }
-    // The innermost source wins: a collection of a sub-folder is the narrower answer.
-    let innermost = holding.into_iter().max_by_key(|&(depth, _)| depth);
-    Ok(innermost.into_iter().map(|(_, name)| name).collect())
+    let here = reader.holding_current_folder()?;
+    Ok(here.into_iter().map(|collection| collection.name).collect())
 }
 
 fn current_folder() -> Option<PathBuf> {

@@ -30,16 +30,21 @@ impl Embedder {
                 source: Box::new(source),
             }
         })?;
-        // A folder goes by its own name, not by where it lies.
-        let name = if Self::is_folder(&config.model) {
-            dir.file_name().map_or_else(
-                || config.model.clone(),
-                |name| name.to_string_lossy().into_owned(),
-            )
-        } else {
-            config.model.clone()
-        };
-        Ok(Embedder { encoder, name })
+        Ok(Embedder {
+            encoder,
+            name: Self::name_of(&config.model),
+        })
+    }
+
+    /// Returns what a model goes by that a setting names: a folder by its own name, not by where it lies.
+    pub fn name_of(model: &str) -> String {
+        let folder = Path::new(model)
+            .file_name()
+            .filter(|_| Self::is_folder(model));
+        folder.map_or_else(
+            || model.to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        )
     }
 
     /// Whether a setting names a folder: an absolute path, or one that starts with a dot.

@@ -42,7 +42,7 @@ pub use plan::{BYTES_PER_CHUNK, Plan, plan};
 pub use prepare::PIPELINE_VERSION;
 pub(crate) use prepare::{Text, limits_of};
 use progress::{Event, Progress};
-pub use source::{check_collection_name, checked_root, claim_source};
+pub use source::{check_collection_name, checked_root, claim_source, find_source};
 use surroundings::Alone;
 pub use surroundings::Surroundings;
 use text::TextPhase;

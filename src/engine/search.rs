@@ -172,6 +172,27 @@ impl Reader {
         }
     }
 
+    /// Returns the collection with a source that holds the current folder; of several that of the innermost source.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn holding_current_folder(&self) -> Result<Option<Collection>> {
+        let Some(folder) = current_folder() else {
+            return Ok(None);
+        };
+        let mut holding = Vec::new();
+        for collection in &self.collections {
+            for source in self.db.sources(collection.id)? {
+                if let Some(root) = source.folder().filter(|root| folder.starts_with(root)) {
+                    holding.push((root.components().count(), collection));
+                }
+            }
+        }
+        // A collection of a sub-folder is the narrower answer.
+        let innermost = holding.into_iter().max_by_key(|&(depth, _)| depth);
+        Ok(innermost.map(|(_, collection)| collection.clone()))
+    }
+
     /// Returns the collections asked for; without any, the one that holds the current folder, else all.
     fn chosen(&self, names: &[String]) -> Result<Vec<Collection>> {
         if !names.is_empty() {
@@ -181,19 +202,8 @@ impl Reader {
                 .map(|name| self.collection(name))
                 .collect();
         }
-        if let Some(folder) = current_folder() {
-            let mut holding = Vec::new();
-            for collection in &self.collections {
-                for source in self.db.sources(collection.id)? {
-                    if let Some(root) = source.folder().filter(|root| folder.starts_with(root)) {
-                        holding.push((root.components().count(), collection));
-                    }
-                }
-            }
-            // The innermost source wins: a collection of a sub-folder is the narrower answer.
-            if let Some((_, collection)) = holding.into_iter().max_by_key(|&(depth, _)| depth) {
-                return Ok(vec![collection.clone()]);
-            }
+        if let Some(collection) = self.holding_current_folder()? {
+            return Ok(vec![collection]);
         }
         // The vectors of clients are compared with vectors of clients alone.
         let by_model = |collection: &&Collection| collection.kind != CollectionKind::Vectors;

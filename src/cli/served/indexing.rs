@@ -1,6 +1,5 @@
 //! Indexing through the server: a job of it, which this process follows.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -10,13 +9,15 @@ use serde_json::json;
 use crate::cli::progress::IndexProgress;
 use crate::cli::{Context, output};
 use crate::engine::ingest::progress::{Event, Progress};
-use crate::engine::ingest::{IndexReport, IndexRequest, check_collection_name, checked_root};
+use crate::engine::ingest::{
+    IndexReport, IndexRequest, check_collection_name, checked_root, find_source,
+};
 use crate::engine::serving::jobs::{JobView, Phase};
 use crate::error::{Error, ErrorCode, Result};
 use crate::outbound::control::{Control, Silent, Sleep};
 use crate::outbound::daemon::Daemon;
 use crate::store::sqlite::content::ContentDb;
-use crate::store::{CollectionKind, JobState, Store};
+use crate::store::{CollectionKind, JobState};
 
 /// Looks at a waiting job before it is said that it waits: the first few find it on its way to its thread.
 const LOOKS_QUIET: u32 = 3;
@@ -39,7 +40,10 @@ pub(in crate::cli) fn index(
     let root = checked_root(&request.root)?;
     let name = match &request.collection {
         Some(name) => name.clone(),
-        None => name_of(&ContentDb::open_read_only(&context.config.data_dir)?, &root)?,
+        None => {
+            let store = ContentDb::open_read_only(&context.config.data_dir)?;
+            find_source(&store, &root, None)?.0
+        }
     };
     check_collection_name(&name)?;
     // The owner of the machine may have any folder indexed: that they ask for it is what allows it.
@@ -113,45 +117,6 @@ fn report_of(job: JobView) -> Result<IndexReport> {
             state.name()
         ))),
     }
-}
-
-/// Returns the name of the collection that a folder feeds or would feed: the same as a run alone chooses.
-fn name_of(store: &dyn Store, root: &Path) -> Result<String> {
-    let mut outer = None;
-    let collections = store.collections()?;
-    for collection in &collections {
-        for source in store.sources(collection.id)? {
-            match source.folder() {
-                Some(folder) if folder == root => return Ok(collection.name.clone()),
-                Some(folder) if root.starts_with(folder) => {
-                    outer.get_or_insert((collection.name.clone(), folder.to_owned()));
-                }
-                _ => {}
-            }
-        }
-    }
-    // A folder inside an indexed one is indexed already: a second collection of it would answer everything twice.
-    if let Some((name, folder)) = outer {
-        return Err(Error::Argument {
-            problem: format!("{} is part of the collection `{name}`", root.display()),
-            remedy: format!(
-                "run `embedder index {}`, or pass --collection NAME for a collection of its own",
-                folder.display()
-            ),
-        });
-    }
-    let name = root.file_name().map_or_else(
-        || "root".to_owned(),
-        |name| name.to_string_lossy().into_owned(),
-    );
-    if collections.iter().any(|collection| collection.name == name) {
-        return Err(Error::Argument {
-            problem: format!("the collection `{name}` holds another folder of that name"),
-            remedy: "pass --collection NAME: a new name for a collection of its own, this one to search both as one"
-                .to_owned(),
-        });
-    }
-    Ok(name)
 }
 
 /// Turns what a job says of itself into the steps that a run alone reports.

@@ -43,8 +43,11 @@ pub(super) fn folder_name(root: &Path) -> String {
     )
 }
 
-/// Returns the name that a folder has or would get, and its source if it is known.
-pub(super) fn find_source(
+/// Returns the name of the collection that a folder feeds or would feed, and its source if it is known.
+///
+/// # Errors
+/// A name that holds another folder; a folder inside an indexed one; those of the store.
+pub fn find_source(
     store: &dyn Store,
     root: &Path,
     asked: Option<&str>,
