@@ -34,6 +34,26 @@ pub(super) enum Access {
     Write,
 }
 
+/// Returns the database file if it is there; `was_used` says that one has been.
+fn existing(path: PathBuf, was_used: bool) -> StoreResult<Option<PathBuf>> {
+    let is_empty_file = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() == 0);
+    match path.try_exists() {
+        // SQLite takes an empty file for a new database. After a crash before the very first commit it is one, but not
+        // where there are signs of use.
+        Ok(true) if is_empty_file && was_used => Err(StoreError::Damaged {
+            path,
+            detail: "the file is empty".to_owned(),
+        }),
+        Ok(true) => Ok(Some(path)),
+        Ok(false) if was_used => Err(StoreError::Vanished { path }),
+        Ok(false) => Ok(None),
+        Err(error) => Err(StoreError::Denied {
+            path,
+            detail: error.to_string(),
+        }),
+    }
+}
+
 /// Makes a database file, readable by its owner alone. SQLite gives its companions the same permissions.
 fn create_private(path: &Path) -> StoreResult<()> {
     let mut options = std::fs::OpenOptions::new();

@@ -99,24 +99,10 @@ impl ContentDb {
     }
 
     fn existing(data_dir: &Path) -> StoreResult<Option<PathBuf>> {
-        let path = data_dir.join(FILE_NAME);
-        let is_empty_file = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() == 0);
-        let was_used = data_dir.join(INDEX_FOLDER).is_dir();
-        match path.try_exists() {
-            // SQLite takes an empty file for a new database. After a crash before the very first commit it is one,
-            // but not where an index stands beside it.
-            Ok(true) if is_empty_file && was_used => Err(StoreError::Damaged {
-                path,
-                detail: "the file is empty".to_owned(),
-            }),
-            Ok(true) => Ok(Some(path)),
-            Ok(false) if was_used => Err(StoreError::Vanished { path }),
-            Ok(false) => Ok(None),
-            Err(error) => Err(StoreError::Denied {
-                path,
-                detail: error.to_string(),
-            }),
-        }
+        super::existing(
+            data_dir.join(FILE_NAME),
+            data_dir.join(INDEX_FOLDER).is_dir(),
+        )
     }
 
     fn state(&self, key: &str) -> StoreResult<Option<String>> {

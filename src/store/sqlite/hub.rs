@@ -344,21 +344,9 @@ fn set_state(connection: &Connection, key: &str, value: &str) -> rusqlite::Resul
 }
 
 fn existing(data_dir: &Path) -> StoreResult<Option<PathBuf>> {
-    let path = data_dir.join(FILE_NAME);
-    let is_empty_file = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() == 0);
-    let was_used = data_dir.join(PEPPER_FILE).exists();
-    match path.try_exists() {
-        // After a crash before the very first commit the file is empty, but not where the pepper stands beside it.
-        Ok(true) if is_empty_file && was_used => Err(StoreError::Damaged {
-            path,
-            detail: "the file is empty".to_owned(),
-        }),
-        Ok(true) => Ok(Some(path)),
-        Ok(false) if was_used => Err(StoreError::Vanished { path }),
-        Ok(false) => Ok(None),
-        Err(error) => Err(StoreError::Denied {
-            path,
-            detail: error.to_string(),
-        }),
-    }
+    // The pepper is made after the database.
+    super::existing(
+        data_dir.join(FILE_NAME),
+        data_dir.join(PEPPER_FILE).exists(),
+    )
 }
