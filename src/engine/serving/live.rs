@@ -27,6 +27,10 @@ const OPS_PAGE: usize = 2_000;
 /// Chunks or vectors put into a view under one lock: about a millisecond, which no search notices.
 const PUT_PAGE: usize = 128;
 
+/// How often a view is read again because somebody wrote meanwhile. Who has written waits for this load, so that the second
+/// is almost always whole.
+const LOADS_MAX: u32 = 5;
+
 /// How long the writer of a text index is kept after its last use: it holds memory and two threads.
 const WRITER_IDLE_MAX: Duration = Duration::from_secs(30);
 
@@ -154,18 +158,29 @@ impl LiveCollection {
         if self.read_view().is_some() {
             return Ok(());
         }
-        // Read before the rest: what comes in between is replayed, which changes nothing.
-        let (seen, seen_vector) = (db.store().last_seq()?, db.store().last_vector()?);
-        let index = match lexical::open_current(db.store(), data_dir, self.collection.id)? {
-            Some(index) => index,
-            None => {
-                // What an earlier process had not brought into the text index; a damaged one is rebuilt.
-                self.commit_text(&mut follow, db, data_dir, Commit::Now)?;
-                lexical::open_existing(&data_dir.index_folder(self.collection.id))?.0
+        let mut loads = 0;
+        let (seen, seen_vector, mut view) = loop {
+            // Read before the rest: what comes in between is replayed, which changes nothing.
+            let (seen, seen_vector) = (db.store().last_seq()?, db.store().last_vector()?);
+            let index = match lexical::open_current(db.store(), data_dir, self.collection.id)? {
+                Some(index) => index,
+                None => {
+                    // What an earlier process had not brought into the text index; a damaged one is rebuilt.
+                    self.commit_text(&mut follow, db, data_dir, Commit::Now)?;
+                    lexical::open_existing(&data_dir.index_folder(self.collection.id))?.0
+                }
+            };
+            let store = db.store();
+            let view = View::with_index(store, &self.current(store)?, &index, 0)?;
+            loads += 1;
+            // Chunks that came in between have no words in this index, and words of those that went lead nowhere: what
+            // is being replaced would be missing until the next commit.
+            let is_whole = store.ops_after(self.collection.id, seen, 1)?.is_empty();
+            if is_whole || loads == LOADS_MAX {
+                break (seen, seen_vector, view);
             }
         };
         let store = db.store();
-        let mut view = View::with_index(store, &self.current(store)?, &index, 0)?;
         let vectors = self.vectors_of(model);
         if let Some(vectors) = &vectors {
             view.set_vectors(self.read_vectors(store, vectors)?);
