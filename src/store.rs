@@ -257,6 +257,8 @@ pub struct ChunkRow {
     pub id: ChunkId,
     /// The file it belongs to.
     pub file: FileId,
+    /// The file's source.
+    pub source: SourceId,
     /// The file's path, relative to its source's root.
     pub path: String,
     /// The file's language.
@@ -410,13 +412,8 @@ pub trait Store {
         each: &mut dyn FnMut(ChunkRow) -> bool,
     ) -> StoreResult<()>;
 
-    /// Returns the chunks of a path that cover a line, of any source of the collection.
-    fn chunk_at(
-        &self,
-        collection: CollectionId,
-        path: &str,
-        line: u32,
-    ) -> StoreResult<Option<ChunkRow>>;
+    /// Returns the chunk of a file that covers a line; of several the last.
+    fn chunk_at(&self, source: SourceId, path: &str, line: u32) -> StoreResult<Option<ChunkRow>>;
 
     /// Returns the id under which a model's vectors are kept, if there are any.
     fn model(&self, fingerprint: &str) -> StoreResult<Option<ModelId>>;

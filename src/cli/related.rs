@@ -1,7 +1,7 @@
 //! `embedder related`.
 
 use super::{Context, output, search, served};
-use crate::engine::search::{Mode, Reader};
+use crate::engine::search::{Mode, Place, Reader};
 use crate::error::{Error, Result};
 
 #[derive(Debug, clap::Args)]
@@ -18,14 +18,19 @@ pub(super) struct Args {
 
 pub(super) fn run(context: &Context, args: Args) -> Result<()> {
     let (path, line) = parse(&args.place)?;
+    let place = Place {
+        path: path.to_owned(),
+        line,
+        source: None,
+    };
     let request = args
         .shape
         .request(String::new(), Mode::Hybrid, args.collection)?;
     let server = served::find_for_model(context)?;
     let mut reader = Reader::open(&context.config)?;
     let answer = match &server {
-        Some(server) => served::related(server, &reader, path, line, &request)?,
-        None => reader.related(path, line, &request)?,
+        Some(server) => served::related(server, &reader, &place, &request)?,
+        None => reader.related(&place, &request)?,
     };
     if args.shape.json {
         output::json(&answer)

@@ -16,7 +16,7 @@ use crate::config::{Origin, Secret};
 use crate::engine::access::LocalKey;
 use crate::engine::embed::Embedder;
 use crate::engine::search::filter::FilterSpec;
-use crate::engine::search::{Answer, Reader, SearchRequest};
+use crate::engine::search::{Answer, Place, Reader, SearchRequest};
 use crate::error::{Error, ErrorCode, Result};
 use crate::outbound::daemon::Daemon;
 use crate::store::data_dir::DataDir;
@@ -136,8 +136,7 @@ pub(super) fn search(
 pub(super) fn related(
     server: &Daemon,
     reader: &Reader,
-    path: &str,
-    line: u32,
+    place: &Place,
     request: &SearchRequest,
 ) -> Result<Answer> {
     let mut names = chosen(reader, &request.collections)?;
@@ -145,14 +144,15 @@ pub(super) fn related(
         let all = reader.store().collections()?;
         names = all.into_iter().map(|collection| collection.name).collect();
     }
-    let path = path.strip_prefix("./").unwrap_or(path);
+    let path = place.path.strip_prefix("./").unwrap_or(&place.path);
     // The current folder is this process's own, so a path from there is sent whole; the second is from a source's root.
     let from_here = current_folder().map(|folder| folder.join(path).display().to_string());
     for name in &names {
         for path in from_here.as_deref().into_iter().chain([path]) {
             let body = json!({
                 "path": path,
-                "line": line,
+                "line": place.line,
+                "source": place.source,
                 "limit": request.limit,
                 "filter": filter(&request.filter),
                 "snippet_lines": request.snippet_lines,
@@ -165,7 +165,7 @@ pub(super) fn related(
         }
     }
     Err(Error::PlaceMissing {
-        place: format!("{path}:{line}"),
+        place: format!("{path}:{}", place.line),
     })
 }
 

@@ -35,6 +35,7 @@ mod view;
 pub use answer::{Answer, ContextChunk, Hit, Meta, Reason, Searched};
 use filter::Filter;
 pub(crate) use load::read_vectors;
+pub use related::Place;
 pub use request::{CONTEXT_MAX, LIMIT_MAX, Mode, QUERY_CHARS_MAX, SearchRequest};
 pub(crate) use sight::{Missing, Sight};
 pub(crate) use view::{Standing, View};
@@ -139,19 +140,18 @@ impl Reader {
         sight.search(started, request, &filter)
     }
 
-    /// Finds what is like the code at a place: a line of a file, relative to the root of its source or to the current
-    /// folder.
+    /// Finds what is like the code at a place.
     ///
     /// # Errors
     /// [`Error::PlaceMissing`] when no indexed chunk covers the place; otherwise as [`Reader::search`].
-    pub fn related(&mut self, path: &str, line: u32, request: &SearchRequest) -> Result<Answer> {
+    pub fn related(&mut self, place: &Place, request: &SearchRequest) -> Result<Answer> {
         request.check_shape()?;
         let started = Instant::now();
         let filter = Filter::new(&request.filter)?;
         let collections = self.chosen(&request.collections)?;
         self.prepare(Mode::Hybrid, &collections, true)?;
         let sight = self.sight(&collections);
-        sight.related(started, path, line, request, &filter)
+        sight.related(started, place, request, &filter)
     }
 
     /// Returns what a search of loaded collections looks at.

@@ -16,7 +16,7 @@ use super::extract::{Deadline, Json, Path};
 use super::guard::Caller;
 use super::problem::Problem;
 use crate::engine::search::filter::FilterSpec;
-use crate::engine::search::{Answer, Hit, Meta, Mode, Reason, SearchRequest};
+use crate::engine::search::{Answer, Hit, Meta, Mode, Place, Reason, SearchRequest};
 use crate::engine::serving::live::LiveCollection;
 use crate::error::ErrorCode;
 use crate::store::CollectionKind;
@@ -81,6 +81,8 @@ pub(super) struct RelatedBody {
     /// The line, from 1.
     #[schema(minimum = 1)]
     line: u32,
+    /// The id of the source, where several of the collection have a file of this path.
+    source: Option<String>,
     /// How many hits, 1 to 1,000.
     #[serde(default = "limit_default")]
     #[schema(default = 10, minimum = 1, maximum = 1000)]
@@ -210,9 +212,14 @@ pub(super) async fn related(
     request.filter = body.filter.spec();
     request.snippet_lines = body.snippet_lines;
     request.context = body.context;
+    let place = Place {
+        path: body.path,
+        line: body.line,
+        source: body.source,
+    };
     let answer = app
         .service
-        .related(vec![live], body.path, body.line, request, Some(deadline.0))
+        .related(vec![live], place, request, Some(deadline.0))
         .await?;
     respond(&app, &answer, None)
 }

@@ -15,6 +15,8 @@ pub struct Hit {
     pub id: i64,
     /// The collection it is in.
     pub collection: String,
+    /// The id of the source that the file is in; each may have one of the same path.
+    pub source: String,
     /// The file, relative to its source's root.
     pub path: String,
     /// First line of the chunk, from 1.

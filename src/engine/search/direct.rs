@@ -249,6 +249,7 @@ fn hit(
     Ok(Hit {
         id: chunk.id.0,
         collection: collection.name.clone(),
+        source: chunk.source.0.to_string(),
         start_line: chunk.start_line,
         end_line: chunk.end_line,
         symbol: symbol_of(&chunk, &words.names),

@@ -191,6 +191,7 @@ impl Found<'_> {
         Ok(Some(Hit {
             id: chunk.id.0,
             collection: self.collection.name.clone(),
+            source: chunk.source.0.to_string(),
             start_line: chunk.start_line,
             end_line: chunk.end_line,
             symbol: symbol_of(&chunk, self.words),

@@ -10,17 +10,27 @@ use super::ranked::Found;
 use super::view::{View, index_id};
 use super::{Answer, Mode, SearchRequest, Sight, relative_to};
 use crate::error::{Error, Result};
-use crate::store::{ChunkRow, Collection};
+use crate::store::{ChunkRow, Collection, Source};
+
+/// A line of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file, relative to the root of its source or to the current folder.
+    pub path: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// The id of the source, where several have a file of this path.
+    pub source: Option<String>,
+}
 
 pub(super) fn search(
     sight: &Sight<'_>,
     started: Instant,
-    path: &str,
-    line: u32,
+    place: &Place,
     request: &SearchRequest,
     filter: &Filter,
 ) -> Result<Answer> {
-    let (collection, place) = find_place(sight, path, line)?;
+    let (collection, place) = find_place(sight, place)?;
     let view = sight.view(collection)?;
     let own = index_id(view.canonical(place.id));
     let allowed = view.allowed(filter);
@@ -76,20 +86,29 @@ fn by_words(
 }
 
 /// Finds the chunk at a place, by the path from the current folder, else from the root of a source.
-fn find_place<'a>(sight: &Sight<'a>, path: &str, line: u32) -> Result<(&'a Collection, ChunkRow)> {
-    let path = path.strip_prefix("./").unwrap_or(path);
+fn find_place<'a>(sight: &Sight<'a>, place: &Place) -> Result<(&'a Collection, ChunkRow)> {
+    let path = place.path.strip_prefix("./").unwrap_or(&place.path);
     for &(collection, _) in &sight.views {
         let sources = sight.store.sources(collection.id)?;
+        let may_be_in = |source: &&Source| {
+            let asked = place.source.as_ref();
+            asked.is_none_or(|asked| *asked == source.id.0.to_string())
+        };
         let below_roots = sources
             .iter()
-            .filter_map(|source| relative_to(source.folder()?, path));
-        for path in below_roots.chain(std::iter::once(path.to_owned())) {
-            if let Some(chunk) = sight.store.chunk_at(collection.id, &path, line)? {
+            .filter(may_be_in)
+            .filter_map(|source| Some((source.id, relative_to(source.folder()?, path)?)));
+        let as_given = sources
+            .iter()
+            .filter(may_be_in)
+            .map(|source| (source.id, path.to_owned()));
+        for (source, path) in below_roots.chain(as_given) {
+            if let Some(chunk) = sight.store.chunk_at(source, &path, place.line)? {
                 return Ok((collection, chunk));
             }
         }
     }
     Err(Error::PlaceMissing {
-        place: format!("{path}:{line}"),
+        place: format!("{path}:{}", place.line),
     })
 }

@@ -155,7 +155,7 @@ fn sort(hits: &mut [ScanHit]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::ChunkId;
+    use crate::store::{ChunkId, SourceId};
     use embedder_index::{Definition, SymbolKind};
 
     fn chunk(id: i64, text: &str, defines: &[&str]) -> ChunkRow {
@@ -168,6 +168,7 @@ mod tests {
         ChunkRow {
             id: ChunkId(id),
             file: FileId(1),
+            source: SourceId(1),
             path: "a.rs".to_owned(),
             language: None,
             ordinal: id as u32,

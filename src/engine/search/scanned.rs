@@ -42,6 +42,7 @@ pub(super) fn search(
             hits.push(Hit {
                 id: chunk.id.0,
                 collection: collection.name.clone(),
+                source: chunk.source.0.to_string(),
                 path: chunk.path.clone(),
                 start_line: chunk.start_line,
                 end_line: chunk.end_line,

@@ -8,8 +8,8 @@ use embedder_index::QueryVector;
 use super::filter::Filter;
 use super::view::View;
 use super::{
-    Answer, COMPLETE_ENOUGH, Meta, Mode, Reason, SearchRequest, Searched, millis_since, ranked,
-    related,
+    Answer, COMPLETE_ENOUGH, Meta, Mode, Place, Reason, SearchRequest, Searched, millis_since,
+    ranked, related,
 };
 use crate::error::{Error, Result};
 use crate::store::{Collection, Counts, Store};
@@ -57,12 +57,11 @@ impl Sight<'_> {
     pub(crate) fn related(
         &self,
         started: Instant,
-        path: &str,
-        line: u32,
+        place: &Place,
         request: &SearchRequest,
         filter: &Filter,
     ) -> Result<Answer> {
-        related::search(self, started, path, line, request, filter)
+        related::search(self, started, place, request, filter)
     }
 
     /// Returns what a search of one of the collections looks at.

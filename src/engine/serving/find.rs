@@ -11,7 +11,9 @@ use super::documents::has_direction;
 use super::live::LiveCollection;
 use super::{Service, measure};
 use crate::engine::search::filter::Filter;
-use crate::engine::search::{Answer, Missing, Mode, Reason, SearchRequest, Sight, scan_store};
+use crate::engine::search::{
+    Answer, Missing, Mode, Place, Reason, SearchRequest, Sight, scan_store,
+};
 use crate::error::{Error, ErrorCode, Result};
 use crate::store::{Collection, CollectionKind};
 
@@ -123,8 +125,7 @@ impl Service {
     pub(crate) async fn related(
         self: &Arc<Self>,
         collections: Vec<Arc<LiveCollection>>,
-        path: String,
-        line: u32,
+        place: Place,
         request: SearchRequest,
         deadline: Option<Instant>,
     ) -> Result<Answer> {
@@ -135,7 +136,7 @@ impl Service {
             let started = Instant::now();
             let db = service.connections.take()?;
             service.with_sight(&collections, db.store(), true, None, None, |sight| {
-                sight.related(started, &path, line, &request, &filter)
+                sight.related(started, &place, &request, &filter)
             })
         })
         .await

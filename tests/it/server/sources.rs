@@ -360,6 +360,43 @@ fn jobs_that_a_server_leaves_are_done_by_the_next() {
 }
 
 #[test]
+fn files_of_one_path_are_told_apart_by_their_source() {
+    let app = App::text_only();
+    let server = TestServer::start(&app, &[], &[]);
+    for (folder, word) in [("one", "harbour"), ("two", "violin")] {
+        let folder = base(&app).join(folder);
+        let own = format!("pub fn {word}() {{\n    open(\"{word}\");\n}}\n");
+        let other = format!("pub fn beside_{word}() {{\n    close(\"{word} {word}\");\n}}\n");
+        write_tree(&folder, &[("main.rs", &own), ("other.rs", &other)]);
+        server.index("code", &folder);
+    }
+    let file = "/v1/collections/code/files/main.rs";
+    server.get(file).problem(400, "usage");
+    for word in ["harbour", "violin"] {
+        let query = json!({"query": word, "mode": "literal", "filter": {"path": ["main.rs"]}});
+        let answer = server.post("/v1/collections/code/search", &query).ok();
+        let hit = &answer["hits"][0];
+        assert_eq!(
+            (&hit["path"], answer["hits"].as_array().unwrap().len()),
+            (&json!("main.rs"), 1)
+        );
+        let source = hit["source"].as_str().unwrap();
+        let lines = server.get(&format!("{file}?source={source}")).ok();
+        assert!(lines["text"].as_str().unwrap().contains(word), "{lines}");
+        let place = json!({"path": "main.rs", "line": 1, "source": source, "filter": {"path": ["other.rs"]}});
+        let related = server.post("/v1/collections/code/related", &place).ok();
+        let nearest = &related["hits"][0];
+        assert_eq!(
+            (&nearest["path"], &nearest["source"]),
+            (&json!("other.rs"), &hit["source"])
+        );
+    }
+    let nowhere = json!({"path": "main.rs", "line": 1, "source": "99"});
+    let answer = server.post("/v1/collections/code/related", &nowhere);
+    answer.problem(404, "not_found");
+}
+
+#[test]
 fn lines_of_an_indexed_file_are_read_as_they_were_indexed() {
     let app = App::text_only();
     let server = TestServer::start(&app, &[], &[]);

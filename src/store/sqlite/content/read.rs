@@ -11,12 +11,13 @@ use crate::store::{
 
 /// Columns of a [`ChunkRow`], in the order that [`chunk_row`] reads them.
 const CHUNK_COLUMNS: &str = "chunk.id, chunk.file_id, file.path, file.language, chunk.ordinal, chunk.start_line, \
-                             chunk.end_line, chunk.symbols, chunk.scope, chunk.embed_hash, \
+                             chunk.end_line, chunk.symbols, chunk.scope, chunk.embed_hash, file.source_id, \
                              (SELECT text FROM chunk_text WHERE chunk_id = chunk.id)";
 
 /// The same without the text, which is then empty.
 const CHUNK_COLUMNS_BARE: &str = "chunk.id, chunk.file_id, file.path, file.language, chunk.ordinal, \
-                                  chunk.start_line, chunk.end_line, chunk.symbols, chunk.scope, chunk.embed_hash, ''";
+                                  chunk.start_line, chunk.end_line, chunk.symbols, chunk.scope, chunk.embed_hash, \
+                                  file.source_id, ''";
 
 fn chunk_row(row: &Row<'_>) -> rusqlite::Result<ChunkRow> {
     Ok(ChunkRow {
@@ -30,7 +31,8 @@ fn chunk_row(row: &Row<'_>) -> rusqlite::Result<ChunkRow> {
         symbols: json(row, 7)?,
         scope: json(row, 8)?,
         embed_hash: row.get(9)?,
-        text: row.get(10)?,
+        source: SourceId(row.get(10)?),
+        text: row.get(11)?,
     })
 }
 
@@ -355,20 +357,14 @@ impl Store for ContentDb {
         Ok(())
     }
 
-    fn chunk_at(
-        &self,
-        collection: CollectionId,
-        path: &str,
-        line: u32,
-    ) -> StoreResult<Option<ChunkRow>> {
+    fn chunk_at(&self, source: SourceId, path: &str, line: u32) -> StoreResult<Option<ChunkRow>> {
         let sql = format!(
-            "SELECT {CHUNK_COLUMNS} FROM source JOIN file ON file.source_id = source.id \
-             JOIN chunk ON chunk.file_id = file.id \
-             WHERE source.collection_id = ?1 AND file.path = ?2 AND ?3 BETWEEN chunk.start_line AND chunk.end_line \
+            "SELECT {CHUNK_COLUMNS} FROM file JOIN chunk ON chunk.file_id = file.id \
+             WHERE file.source_id = ?1 AND file.path = ?2 AND ?3 BETWEEN chunk.start_line AND chunk.end_line \
              ORDER BY chunk.ordinal DESC LIMIT 1"
         );
         Ok(self
-            .rows(&sql, params![collection.0, path, line], chunk_row)?
+            .rows(&sql, params![source.0, path, line], chunk_row)?
             .pop())
     }
 

@@ -467,11 +467,11 @@ fn a_reader_sees_what_the_writer_committed_while_it_writes() {
     assert_eq!(reader.counts(f.collection.id, None).unwrap().chunks, 1);
     assert_eq!(
         reader
-            .chunk_at(f.collection.id, "a.rs", 1)
+            .chunk_at(f.source.id, "a.rs", 1)
             .unwrap()
             .unwrap()
             .text,
         "one text"
     );
-    assert_eq!(reader.chunk_at(f.collection.id, "a.rs", 2).unwrap(), None);
+    assert_eq!(reader.chunk_at(f.source.id, "a.rs", 2).unwrap(), None);
 }
