@@ -1,4 +1,5 @@
-//! How often and how soon a broken transfer is tried again.
+//! How often a failed download is tried again, and its back-off: how long each try waits. A server that asks for another
+//! wait by Retry-After is given that one.
 
 use std::time::Duration;
 
