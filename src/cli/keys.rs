@@ -1,15 +1,13 @@
 //! `embedder keys`.
 
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::offline::{self, OfflineHub};
 use super::{Context, output, served};
-use crate::engine::access::{LocalKey, NewKey, Scopes, Token};
+use crate::engine::access::{CreatedKey, KeyList, KeyView, LocalKey, NewKey, Scopes};
 use crate::engine::serving::jobs::now_ms;
 use crate::error::Result;
-use crate::store::sqlite::hub::KeyRow;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -85,33 +83,6 @@ const HOURS_MAX: u64 = 30 * 24;
 const HOUR_MS: u64 = 60 * 60 * 1_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
-/// A key, without what opens anything.
-#[derive(Debug, Serialize, Deserialize)]
-struct Key {
-    id: String,
-    name: String,
-    scopes: Vec<String>,
-    collections: Option<Vec<String>>,
-    tenant: Option<String>,
-    created_ms: u64,
-    expires_ms: Option<u64>,
-    revoked_ms: Option<u64>,
-    last_used_ms: Option<u64>,
-    replaced_by: Option<String>,
-}
-
-/// A key that was just made, with what opens.
-#[derive(Serialize, Deserialize)]
-struct Made {
-    token: String,
-    key: Key,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct List {
-    keys: Vec<Key>,
-}
-
 pub(super) fn run(context: &Context, args: Args) -> Result<()> {
     match args.command {
         Command::Local => {
@@ -142,7 +113,7 @@ fn create(context: &Context, args: Create) -> Result<()> {
             .expires_days
             .map(|days| now_ms().saturating_add(days * DAY_MS)),
     };
-    let made: Made = match served::find(context)? {
+    let made: CreatedKey = match served::find(context)? {
         Some(server) => server.post(
             &["v1", "admin", "keys"],
             &json!({
@@ -165,7 +136,7 @@ fn create(context: &Context, args: Create) -> Result<()> {
 
 fn rotate(context: &Context, id: &str, overlap_hours: u64, as_json: bool) -> Result<()> {
     let overlap_ms = overlap_hours * HOUR_MS;
-    let made: Made = match served::find(context)? {
+    let made: CreatedKey = match served::find(context)? {
         Some(server) => server.post(
             &["v1", "admin", "keys", id, "rotate"],
             &json!({"overlap_s": overlap_ms / 1_000}),
@@ -192,15 +163,15 @@ fn revoke(context: &Context, id: &str) -> Result<()> {
 }
 
 fn list(context: &Context, as_json: bool) -> Result<()> {
-    let list: List = match served::find(context)? {
+    let list: KeyList = match served::find(context)? {
         Some(server) => server.get(&["v1", "admin", "keys"], &[])?,
         None => {
             let rows = match offline::read(&context.config)? {
                 Some(db) => db.keys()?,
                 None => Vec::new(),
             };
-            List {
-                keys: rows.into_iter().map(Key::from).collect(),
+            KeyList {
+                keys: rows.into_iter().map(KeyView::from).collect(),
             }
         }
     };
@@ -213,16 +184,16 @@ fn list(context: &Context, as_json: bool) -> Result<()> {
     let now = now_ms();
     list.keys
         .iter()
-        .try_for_each(|key| output::line(&output::printable(&key.described(now))))
+        .try_for_each(|key| output::line(&output::printable(&described(key, now))))
 }
 
 /// Prints the token on standard output, so that a script can take it, and what it is beside it.
-fn print_made(made: &Made, as_json: bool) -> Result<()> {
+fn print_made(made: &CreatedKey, as_json: bool) -> Result<()> {
     if as_json {
         output::json(made)?;
     } else {
         output::line(&made.token)?;
-        output::note(&output::printable(&made.key.described(now_ms())));
+        output::note(&output::printable(&described(&made.key, now_ms())));
     }
     output::note(
         "note: the key is shown only now, and is kept nowhere: store it where it is needed",
@@ -230,63 +201,35 @@ fn print_made(made: &Made, as_json: bool) -> Result<()> {
     Ok(())
 }
 
-impl Key {
-    /// Describes the key in one line.
-    fn described(&self, now_ms: u64) -> String {
-        let mut parts = vec![
-            self.id.clone(),
-            self.name.clone(),
-            format!("may: {}", self.scopes.join(", ")),
-        ];
-        if let Some(names) = &self.collections {
-            parts.push(format!("sees: {}", names.join(", ")));
-        }
-        if let Some(tenant) = &self.tenant {
-            parts.push(format!("for: {tenant}"));
-        }
-        parts.push(format!("made {}", output::timestamp(self.created_ms)));
-        if let Some(at_ms) = self.last_used_ms {
-            parts.push(format!("last used {}", output::timestamp(at_ms)));
-        }
-        match (self.revoked_ms, self.expires_ms) {
-            (Some(at_ms), _) => parts.push(format!("revoked {}", output::timestamp(at_ms))),
-            (None, Some(at_ms)) if at_ms <= now_ms => {
-                parts.push(format!("expired {}", output::timestamp(at_ms)));
-            }
-            (None, Some(at_ms)) => parts.push(format!("expires {}", output::timestamp(at_ms))),
-            (None, None) => {}
-        }
-        if let Some(id) = &self.replaced_by {
-            parts.push(format!("replaced by {id}"));
-        }
-        parts.join("  ")
+/// Describes a key in one line.
+fn described(key: &KeyView, now_ms: u64) -> String {
+    let mut parts = vec![
+        key.id.clone(),
+        key.name.clone(),
+        format!("may: {}", key.scopes.join(", ")),
+    ];
+    if let Some(names) = &key.collections {
+        parts.push(format!("sees: {}", names.join(", ")));
     }
-}
-
-impl From<KeyRow> for Key {
-    fn from(row: KeyRow) -> Key {
-        Key {
-            id: row.id,
-            name: row.name,
-            scopes: row.scopes.split_whitespace().map(str::to_owned).collect(),
-            collections: row.collections,
-            tenant: row.tenant,
-            created_ms: row.created_ms,
-            expires_ms: row.expires_ms,
-            revoked_ms: row.revoked_ms,
-            last_used_ms: row.last_used_ms,
-            replaced_by: row.replaced_by,
-        }
+    if let Some(tenant) = &key.tenant {
+        parts.push(format!("for: {tenant}"));
     }
-}
-
-impl From<(Token, KeyRow)> for Made {
-    fn from((token, row): (Token, KeyRow)) -> Made {
-        Made {
-            token: token.expose(),
-            key: row.into(),
-        }
+    parts.push(format!("made {}", output::timestamp(key.created_ms)));
+    if let Some(at_ms) = key.last_used_ms {
+        parts.push(format!("last used {}", output::timestamp(at_ms)));
     }
+    match (key.revoked_ms, key.expires_ms) {
+        (Some(at_ms), _) => parts.push(format!("revoked {}", output::timestamp(at_ms))),
+        (None, Some(at_ms)) if at_ms <= now_ms => {
+            parts.push(format!("expired {}", output::timestamp(at_ms)));
+        }
+        (None, Some(at_ms)) => parts.push(format!("expires {}", output::timestamp(at_ms))),
+        (None, None) => {}
+    }
+    if let Some(id) = &key.replaced_by {
+        parts.push(format!("replaced by {id}"));
+    }
+    parts.join("  ")
 }
 
 #[cfg(test)]
@@ -296,7 +239,7 @@ mod tests {
     #[test]
     fn a_key_is_described_with_how_it_stands() {
         let check = |expires_ms: Option<u64>, revoked_ms: Option<u64>, expected: &str| {
-            let key = Key {
+            let key = KeyView {
                 id: "0123456789ab".to_owned(),
                 name: "ci".to_owned(),
                 scopes: vec!["embed".to_owned(), "search".to_owned()],
@@ -310,7 +253,7 @@ mod tests {
             };
             let made =
                 "0123456789ab  ci  may: embed, search  sees: docs  made 1970-01-01T00:00:00Z";
-            assert_eq!(key.described(5_000), format!("{made}{expected}"));
+            assert_eq!(described(&key, 5_000), format!("{made}{expected}"));
         };
         check(None, None, "");
         check(Some(6_000), None, "  expires 1970-01-01T00:00:06Z");

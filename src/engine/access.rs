@@ -9,6 +9,7 @@
 
 mod error;
 mod key_ring;
+mod key_view;
 mod local_key;
 mod new_key;
 mod pepper;
@@ -23,6 +24,7 @@ mod token;
 
 pub use error::{AccessError, AuthError};
 pub use key_ring::KeyRing;
+pub use key_view::{CreatedKey, KeyList, KeyView};
 pub use local_key::{LOCAL_KEY_FILE, LOCAL_KEY_NAME, LocalKey};
 pub use new_key::{
     KEY_COLLECTIONS_MAX, KEY_NAME_CHARS_MAX, NewKey, OVERLAP_MAX_MS, Rotation, mint_key, rotate_key,

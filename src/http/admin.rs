@@ -11,10 +11,10 @@ use super::app::App;
 use super::extract::{Json, Path, Query};
 use super::guard::Caller;
 use super::problem::Problem;
-use crate::engine::access::{NewKey, Scopes, Token};
+use crate::engine::access::{CreatedKey, KeyList, KeyView, NewKey, Scopes};
 use crate::engine::status::{self, ModelStatus, Status};
 use crate::error::ErrorCode;
-use crate::store::sqlite::hub::{AUDIT_PAGE_MAX, AuditHead, KeyRow};
+use crate::store::sqlite::hub::{AUDIT_PAGE_MAX, AuditHead};
 
 /// How long a key that was rotated goes on where nothing is said: a day, so that everybody can be given the new one.
 const OVERLAP_S: u64 = 24 * 60 * 60;
@@ -38,47 +38,6 @@ pub(crate) struct NewKeyBody {
     /// When it ends, in milliseconds since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) expires_ms: Option<u64>,
-}
-
-/// A key, without what opens anything.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub(crate) struct KeyView {
-    /// Its id, the middle part of its token.
-    pub(crate) id: String,
-    /// What it is called.
-    pub(crate) name: String,
-    /// What it may do.
-    pub(crate) scopes: Vec<String>,
-    /// The collections it sees; all where there is no list.
-    pub(crate) collections: Option<Vec<String>>,
-    /// On whose behalf it acts.
-    pub(crate) tenant: Option<String>,
-    /// When it was made, in milliseconds since the epoch.
-    pub(crate) created_ms: u64,
-    /// When it ends.
-    pub(crate) expires_ms: Option<u64>,
-    /// When it was revoked.
-    pub(crate) revoked_ms: Option<u64>,
-    /// When it was used last, to within ten seconds.
-    pub(crate) last_used_ms: Option<u64>,
-    /// The key that took its place.
-    pub(crate) replaced_by: Option<String>,
-}
-
-/// A key that was just made.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub(crate) struct CreatedKey {
-    /// What the client shows. It is nowhere else: it cannot be asked for again.
-    pub(crate) token: String,
-    /// The key.
-    pub(crate) key: KeyView,
-}
-
-/// Keys.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub(crate) struct KeyList {
-    /// Oldest first.
-    pub(crate) keys: Vec<KeyView>,
 }
 
 /// How a key is replaced.
@@ -230,7 +189,7 @@ pub(super) async fn list_keys(
     // Those that the caller could have made; what others may see is none of its business.
     rows.retain(|row| caller.principal().may_rotate(row).is_ok());
     Ok(axum::Json(KeyList {
-        keys: rows.into_iter().map(view).collect(),
+        keys: rows.into_iter().map(KeyView::from).collect(),
     }))
 }
 
@@ -254,7 +213,7 @@ pub(super) async fn create_key(
         .service
         .work_urgently(move |service| service.access.create_key(caller.principal(), &new))
         .await?;
-    Ok((StatusCode::CREATED, axum::Json(made(created))))
+    Ok((StatusCode::CREATED, axum::Json(created.into())))
 }
 
 /// Revokes a key: nothing is done with it from now on.
@@ -290,7 +249,7 @@ pub(super) async fn rotate_key(
                 .rotate_key(caller.principal(), &id, overlap_ms)
         })
         .await?;
-    Ok((StatusCode::CREATED, axum::Json(made(created))))
+    Ok((StatusCode::CREATED, axum::Json(created.into())))
 }
 
 /// Lists the folders below which sources may lie.
@@ -413,26 +372,4 @@ fn must_see_all(caller: &Caller) -> Result<(), Problem> {
         "the key is bound to collections, and this concerns all of them",
     )
     .with_remedy("ask the operator for a key that is not bound"))
-}
-
-fn made((token, row): (Token, KeyRow)) -> CreatedKey {
-    CreatedKey {
-        token: token.expose(),
-        key: view(row),
-    }
-}
-
-fn view(row: KeyRow) -> KeyView {
-    KeyView {
-        id: row.id,
-        name: row.name,
-        scopes: row.scopes.split_whitespace().map(str::to_owned).collect(),
-        collections: row.collections,
-        tenant: row.tenant,
-        created_ms: row.created_ms,
-        expires_ms: row.expires_ms,
-        revoked_ms: row.revoked_ms,
-        last_used_ms: row.last_used_ms,
-        replaced_by: row.replaced_by,
-    }
 }
