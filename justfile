@@ -19,6 +19,10 @@ check:
 test:
     cargo test --workspace
 
+# Every order in which threads can meet at a breaker or a budget.
+loom:
+    RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test -p embedder-reliability --test loom --release
+
 # Licences, sources and bans of the dependencies; known defects where the advisory database can be fetched.
 deny:
     cargo deny check bans licenses sources
@@ -31,6 +35,10 @@ fuzz target seconds="60":
 # Latency at 100,000 chunks, opening time and memory.
 bench-search *args:
     cargo run --release -- bench search {{args}}
+
+# What breaker, budget and limiter cost, beside their peers.
+bench-reliability:
+    cargo bench -p embedder-reliability
 
 # The server: throughput beside the encoder alone, latencies, start, metrics.
 bench-server *args:

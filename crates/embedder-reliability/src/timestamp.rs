@@ -59,6 +59,9 @@ mod tests {
         let late = Timestamp::from_nanos(u64::MAX - 1);
         assert_eq!(late.plus(Duration::MAX).as_nanos(), u64::MAX);
         assert_eq!(Timestamp::ZERO.since(late), Duration::ZERO);
-        assert_eq!(Timestamp::ZERO.until(late).as_nanos(), u128::from(u64::MAX - 1));
+        assert_eq!(
+            Timestamp::ZERO.until(late).as_nanos(),
+            u128::from(u64::MAX - 1)
+        );
     }
 }
