@@ -9,11 +9,15 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
+mod embedding;
+mod resilience;
 mod secret;
 mod server;
 mod settings;
 mod strings;
 
+pub use embedding::RemoteEmbedding;
+pub use resilience::Resilience;
 pub use secret::{Secret, without_user};
 pub use server::Server;
 pub use settings::{SETTINGS, Setting};
@@ -38,6 +42,10 @@ pub struct Config {
     pub log: String,
     /// Whether log lines are JSON.
     pub log_is_json: bool,
+    /// A remote provider of embeddings beside the model, for collections that opt in.
+    pub remote: Option<RemoteEmbedding>,
+    /// What the server does when it is asked too much, or what it depends on fails.
+    pub resilience: Resilience,
     /// What `serve` goes by.
     pub server: Server,
     /// Every setting with its value in force, for `config show`.

@@ -5,6 +5,7 @@
 //!
 //! - [`error`]: what can go wrong, and the one table of error codes;
 //! - [`config`]: settings, and the only place that reads the environment;
+//! - [`clock`]: the time, read once for each request;
 //! - [`store`]: the source of truth and the data directory;
 //! - [`outbound`]: everything that the program calls;
 //! - [`observability`]: metrics and health;
@@ -15,6 +16,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod error;

