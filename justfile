@@ -44,6 +44,10 @@ bench-reliability:
 bench-server *args:
     cargo run --release -- bench server {{args}}
 
+# The server under more load than it can serve: goodput, recovery, fairness, priorities.
+bench-overload *args:
+    cargo run --release -- bench overload {{args}}
+
 # Acknowledged documents survive 200 kills at random moments.
 soak-kills:
     EMBEDDER_TEST_KILLS=200 cargo test --test it server::crash -- --nocapture

@@ -12,6 +12,7 @@ use crate::engine::bench::{self, Latency, Spread};
 use crate::engine::embed::Embedder;
 use crate::error::{Error, Result};
 
+mod overload;
 mod server;
 
 #[derive(Debug, clap::Args)]
@@ -43,6 +44,11 @@ enum Command {
     },
     /// The running server beside the encoder alone, under load, and from its start until it is ready.
     Server(server::Args),
+    /// The running server under more load than it can serve, and beside it what others and probes notice.
+    Overload(overload::Args),
+    /// Make the load of a plan on standard input; `overload` runs this by itself.
+    #[command(hide = true)]
+    OverloadClient,
 }
 
 /// What a measuring process measures.
@@ -100,6 +106,8 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
         } => search(context, chunks, &corpus),
         Command::Index { chunks, corpus } => index(context, chunks, &corpus),
         Command::Server(args) => server::run(context, args),
+        Command::Overload(args) => overload::run(context, &args),
+        Command::OverloadClient => overload::client(context),
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod corpus;
 pub mod index;
+pub mod overload;
 pub mod search;
 pub mod server;
 

@@ -13,4 +13,5 @@ mod models;
 mod search;
 mod server;
 mod support;
+mod support_tests;
 mod tidy;

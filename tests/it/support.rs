@@ -1,5 +1,11 @@
 //! What several test modules share.
 
 pub mod app;
+pub mod disk;
+pub mod fault_proxy;
 pub mod hub;
+pub mod port;
+pub mod provider;
+pub mod random;
 pub mod server;
+pub mod socket;

@@ -4,12 +4,14 @@
 //! * [`fairness()`]: keys that stay within their share beside one that does not;
 //! * [`priorities()`]: requests that somebody waits for beside more bulk than the server can do.
 //!
-//! First a few clients that ask without a pause show how much there is to be had: the *capacity*. Then requests come as
-//! those of many people do, at random moments that a seed and a rate alone decide ([`offer()`]), whatever became of those
-//! before; latencies begin when a request was due. What counts is the *goodput*: answers of 2xx before their deadline.
+//! First a few clients that ask without a pause show how much there is to be had: the *capacity*. Then requests come
+//! as those of many people do, at random moments that a seed and a rate alone decide ([`offer()`]), whatever became of
+//! those before; latencies begin when a request was due. What counts is the *goodput*: answers of 2xx before their
+//! deadline.
 //!
-//! The server is a process with one encoder thread on one core, the load another process on another core. What a request
-//! costs the server is read from its processor time, so that the cost of a refusal and of an answer can be told apart.
+//! The server is a process with one encoder thread on one core, the load another process on another core. What a
+//! request costs the server is read from its processor time, so that the cost of a refusal and of an answer can be told
+//! apart.
 
 use std::time::Duration;
 

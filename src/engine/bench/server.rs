@@ -15,19 +15,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::config::Config;
 use crate::error::{Error, Result};
 
-mod child;
-mod client;
+pub(super) mod child;
+pub(super) mod client;
 mod embed;
 mod empty;
 mod job;
-mod latencies;
+pub(super) mod latencies;
 mod load;
 mod metrics;
 mod mixed;
-mod pinning;
+pub(super) mod pinning;
 mod questions;
 mod ready;
-mod texts;
+pub(super) mod texts;
 
 pub use embed::{EmbedFigures, embed};
 pub use empty::{EmptyFigures, Rounds, empty};
@@ -53,7 +53,7 @@ impl Setting<'_> {
     ///
     /// # Errors
     /// [`Error::Interrupted`] when it was asked to stop.
-    fn go_on(&self) -> Result<()> {
+    pub(super) fn go_on(&self) -> Result<()> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(Error::Interrupted);
         }

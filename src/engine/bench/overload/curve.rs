@@ -189,7 +189,9 @@ fn figures(
     // Those that were answered say nothing where others were not.
     let probes = |phase: &PhaseOutcome| {
         let probes = phase.streams.get(1)?;
-        (probes.late + probes.failed() == 0).then_some(probes.accepted)?
+        probes
+            .accepted
+            .filter(|_| probes.late + probes.failed() == 0)
     };
     let mut figures = ClassFigures {
         class,
@@ -235,7 +237,7 @@ impl LoadFigures {
 /// Returns the processor time of a refusal in seconds: what is left of that of the loads beyond the capacity when what
 /// was served is taken off, at its own cost. None where nothing was refused or the system does not tell.
 fn refuse_s(serve_s: f64, phases: &[&PhaseOutcome]) -> Option<f64> {
-    let (mut left_s, mut shed) = (0.0, 0);
+    let (mut left_s, mut shed) = (0.0_f64, 0_u64);
     for phase in phases {
         let stream = &phase.streams[0];
         left_s += phase.cpu_s? - serve_s * stream.served() as f64;

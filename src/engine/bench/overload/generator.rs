@@ -1,9 +1,9 @@
 //! The generator: requests when they are due, whatever became of those before.
 //!
-//! All of it is one thread, so that one core can offer many thousand requests a second. Connections are kept and shared
-//! by the requests of a stream, the one that was used last first. A request that finds all of them busy is not sent, and
-//! counted as late: it was asked for nevertheless. What is sent is counted in the phase in which it was due, whenever it
-//! is answered, and its latency begins when it was due.
+//! All of it is one thread, so that one core can offer many thousand requests a second. Connections are kept and
+//! shared by the requests of a stream, the one that was used last first. A request that finds all of them busy is not
+//! sent, and counted as late: it was asked for nevertheless. What is sent is counted in the phase in which it was due,
+//! whenever it is answered, and its latency begins when it was due.
 
 use std::io::Read;
 use std::iter::Peekable;

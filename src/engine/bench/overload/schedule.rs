@@ -44,7 +44,7 @@ impl Schedule {
         }
     }
 
-    /// Draws the time between two requests of a Poisson process, in seconds: −ln(1 − u) / rate, for u from 0 to below 1.
+    /// Draws the time between two requests of a Poisson process, in seconds: −ln(1 − u) / rate, for u from 0 to 1.
     fn gap_s(&mut self) -> f64 {
         let mut bytes = [0; 8];
         self.random.fill(&mut bytes);

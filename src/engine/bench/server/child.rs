@@ -17,8 +17,8 @@ use crate::engine::access::{LocalKey, Token};
 use crate::engine::bench::resident_bytes_of;
 use crate::error::{Error, ErrorCode, Result};
 
-/// What the server prints before its address.
-const ANNOUNCEMENT: &str = "listening on http://";
+/// What the server prints before its address, and before that of the second listener.
+const ANNOUNCEMENTS: [&str; 2] = ["listening on http://", "ops on http://"];
 
 /// The longest start; a collection of a million chunks takes some seconds.
 const START_TIME_MAX: Duration = Duration::from_secs(120);
@@ -32,7 +32,7 @@ const POLL_EVERY: Duration = Duration::from_millis(2);
 
 /// Where the server runs, and with how many threads it encodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Placement {
+pub(in crate::engine::bench) enum Placement {
     /// With one thread on a core of its own, so that it can be compared with one thread of the encoder.
     OneCore,
     /// As the settings say, on all cores.
@@ -40,8 +40,9 @@ pub(super) enum Placement {
 }
 
 /// A server that is ready. It ends when this is dropped.
-pub(super) struct ServerProcess {
+pub(in crate::engine::bench) struct ServerProcess {
     address: SocketAddr,
+    ops_address: Option<SocketAddr>,
     token: Token,
     ready_after: Duration,
     running: Running,
@@ -57,11 +58,32 @@ impl ServerProcess {
         data_dir: &Path,
         placement: Placement,
     ) -> Result<ServerProcess> {
+        ServerProcess::launch(setting, data_dir, placement, false)
+    }
+
+    /// Starts a server that has a second listener for probes as well, and waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`ServerProcess::start`].
+    pub(in crate::engine::bench) fn start_with_ops(
+        setting: &Setting<'_>,
+        data_dir: &Path,
+        placement: Placement,
+    ) -> Result<ServerProcess> {
+        ServerProcess::launch(setting, data_dir, placement, true)
+    }
+
+    fn launch(
+        setting: &Setting<'_>,
+        data_dir: &Path,
+        placement: Placement,
+        has_ops: bool,
+    ) -> Result<ServerProcess> {
         let (threads, core) = match placement {
             Placement::OneCore => (1, setting.cores.server),
             Placement::AllCores => (setting.config.threads, None),
         };
-        let mut command = command(setting.config, data_dir, threads)?;
+        let mut command = command(setting.config, data_dir, threads, has_ops)?;
         let started = Instant::now();
         // The process inherits the core of the thread that starts it.
         let mut running = pinning::on(core, || {
@@ -71,9 +93,14 @@ impl ServerProcess {
                 .map_err(|error| Error::io("start", "this program", error))
         })?;
         let stdout = running.0.stdout.take().expect("its output is a pipe");
-        let address = announced(stdout)
-            .recv_timeout(START_TIME_MAX)
-            .map_err(|_| never_ready())?;
+        let announced = announced(stdout);
+        let next_address = || {
+            announced
+                .recv_timeout(START_TIME_MAX)
+                .map_err(|_| never_ready())
+        };
+        let address = next_address()?;
+        let ops_address = if has_ops { Some(next_address()?) } else { None };
         while !is_ready(address) {
             setting.go_on()?;
             if running.has_ended() || started.elapsed() > START_TIME_MAX {
@@ -85,6 +112,7 @@ impl ServerProcess {
         let token = LocalKey::read(data_dir)?.token().clone();
         Ok(ServerProcess {
             address,
+            ops_address,
             token,
             ready_after,
             running,
@@ -101,11 +129,29 @@ impl ServerProcess {
         resident_bytes_of(self.running.0.id())
     }
 
+    /// Returns where it listens.
+    pub(in crate::engine::bench) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns where it answers probes.
+    ///
+    /// # Panics
+    /// When it was started without a second listener.
+    pub(in crate::engine::bench) fn ops_address(&self) -> SocketAddr {
+        self.ops_address.expect("it was started with one")
+    }
+
+    /// Returns the number of its process.
+    pub(in crate::engine::bench) fn process(&self) -> u32 {
+        self.running.0.id()
+    }
+
     /// Opens a connection.
     ///
     /// # Errors
     /// A server that does not listen any more.
-    pub(super) fn client(&self) -> Result<Client> {
+    pub(in crate::engine::bench) fn client(&self) -> Result<Client> {
         Client::connect(self.address)
     }
 
@@ -118,7 +164,12 @@ impl ServerProcess {
     }
 
     /// Makes a request of somebody who may do everything.
-    pub(super) fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Request {
+    pub(in crate::engine::bench) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Request {
         Request::new(method, path, self.address, Some(&self.token), body)
     }
 
@@ -169,7 +220,7 @@ impl Drop for Running {
     }
 }
 
-fn command(config: &Config, data_dir: &Path, threads: usize) -> Result<Command> {
+fn command(config: &Config, data_dir: &Path, threads: usize, has_ops: bool) -> Result<Command> {
     let program =
         std::env::current_exe().map_err(|error| Error::io("find", "this program", error))?;
     let mut command = Command::new(program);
@@ -179,7 +230,7 @@ fn command(config: &Config, data_dir: &Path, threads: usize) -> Result<Command> 
             "--listen",
             "127.0.0.1:0",
             "--ops-listen",
-            "off",
+            if has_ops { "127.0.0.1:0" } else { "off" },
             "--data-dir",
         ])
         .arg(data_dir)
@@ -196,9 +247,9 @@ fn command(config: &Config, data_dir: &Path, threads: usize) -> Result<Command> 
     Ok(command)
 }
 
-/// Reads what the server prints to its end, lest it should wait for a reader, and hands over the address in it.
+/// Reads what the server prints to its end, lest it should wait for a reader, and hands over the addresses in it.
 fn announced(stdout: ChildStdout) -> Receiver<SocketAddr> {
-    let (found, address) = mpsc::sync_channel(1);
+    let (found, address) = mpsc::sync_channel(ANNOUNCEMENTS.len());
     thread::spawn(move || {
         let lines = BufReader::new(stdout).lines().map_while(Result::ok);
         for announced in lines.filter_map(|line| address_in(&line)) {
@@ -209,7 +260,9 @@ fn announced(stdout: ChildStdout) -> Receiver<SocketAddr> {
 }
 
 fn address_in(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once(ANNOUNCEMENT)?;
+    let (_, rest) = ANNOUNCEMENTS
+        .iter()
+        .find_map(|announcement| line.split_once(announcement))?;
     let end = rest
         .find(|c: char| c == '/' || c.is_whitespace())
         .unwrap_or(rest.len());
@@ -252,6 +305,7 @@ mod tests {
             Some("[::1]:80"),
         );
         check("listening on http://localhost", None);
+        check("ops on http://127.0.0.1:9091", Some("127.0.0.1:9091"));
         check("ready", None);
     }
 }

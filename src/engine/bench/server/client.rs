@@ -24,11 +24,11 @@ const BUFFER_BYTES: usize = 16 * 1024;
 const SHOWN_CHARS: usize = 300;
 
 /// The bytes of a request, made once and sent often. There is a key in them, so they are not shown.
-pub(super) struct Request(Vec<u8>);
+pub(in crate::engine::bench) struct Request(Vec<u8>);
 
 /// A connection.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(in crate::engine::bench) struct Client {
     stream: TcpStream,
     server: SocketAddr,
     buffer: Vec<u8>,
@@ -36,14 +36,14 @@ pub(super) struct Client {
 
 /// An answer, in the buffer of its client.
 #[derive(Debug)]
-pub(super) struct Answer<'a> {
-    pub(super) status: u16,
+pub(in crate::engine::bench) struct Answer<'a> {
+    pub(in crate::engine::bench) status: u16,
     head: &'a str,
     pub(super) body: &'a [u8],
 }
 
 impl Request {
-    pub(super) fn new(
+    pub(in crate::engine::bench) fn new(
         method: &str,
         path: &str,
         server: SocketAddr,
@@ -64,6 +64,11 @@ impl Request {
         text += "\r\n";
         text += &body;
         Request(text.into_bytes())
+    }
+
+    /// Returns its text, for a client in another process.
+    pub(in crate::engine::bench) fn into_text(self) -> String {
+        String::from_utf8(self.0).expect("a request is made of text")
     }
 }
 
@@ -92,7 +97,7 @@ impl Client {
     ///
     /// # Errors
     /// A connection that breaks; an answer that is not understood, too large or too late.
-    pub(super) fn ask(&mut self, request: &Request) -> Result<Answer<'_>> {
+    pub(in crate::engine::bench) fn ask(&mut self, request: &Request) -> Result<Answer<'_>> {
         let head = self
             .exchange(request)
             .map_err(|error| trouble(self.server, error))?;
@@ -108,7 +113,7 @@ impl Client {
     ///
     /// # Errors
     /// Those of [`Client::ask`]; a status that is not 2xx.
-    pub(super) fn json(&mut self, request: &Request) -> Result<Value> {
+    pub(in crate::engine::bench) fn json(&mut self, request: &Request) -> Result<Value> {
         let answer = self.ask(request)?;
         if !(200..300).contains(&answer.status) {
             return Err(answer.unexpected());
@@ -154,14 +159,14 @@ impl Client {
 
 impl Answer<'_> {
     /// Returns a header.
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(in crate::engine::bench) fn header(&self, name: &str) -> Option<&str> {
         fields(self.head)
             .find(|(other, _)| other.eq_ignore_ascii_case(name))
             .map(|(_, value)| value)
     }
 
     /// Returns the error that a measurement ends with when this is not what it asked for.
-    pub(super) fn unexpected(&self) -> Error {
+    pub(in crate::engine::bench) fn unexpected(&self) -> Error {
         let body: String = String::from_utf8_lossy(self.body)
             .chars()
             .take(SHOWN_CHARS)

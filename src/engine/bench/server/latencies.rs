@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The latencies of a series of requests, in nanoseconds.
 #[derive(Debug, Default)]
-pub(super) struct Latencies(Vec<u64>);
+pub(in crate::engine::bench) struct Latencies(Vec<u64>);
 
 /// What the latencies of a series come to, in microseconds. Each is one that was measured: the nearest rank.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Percentiles {
     /// Half were faster.
     pub p50_us: f64,
@@ -22,7 +22,7 @@ pub struct Percentiles {
 }
 
 impl Latencies {
-    pub(super) fn push(&mut self, latency: Duration) {
+    pub(in crate::engine::bench) fn push(&mut self, latency: Duration) {
         self.0
             .push(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
     }
@@ -36,7 +36,7 @@ impl Latencies {
     }
 
     /// Sums them up; none where there are none.
-    pub(super) fn percentiles(mut self) -> Option<Percentiles> {
+    pub(in crate::engine::bench) fn percentiles(mut self) -> Option<Percentiles> {
         self.0.sort_unstable();
         let max = *self.0.last()?;
         let us = |ns: u64| ns as f64 / 1e3;

@@ -7,13 +7,13 @@ use crate::error::{Error, Result};
 
 /// A core, by the number that the system gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Core(usize);
+pub(in crate::engine::bench) struct Core(usize);
 
 /// A core for the server and another for its load; none of them where this process has not two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cores {
     pub(super) server: Option<Core>,
-    pub(super) load: Option<Core>,
+    pub(in crate::engine::bench) load: Option<Core>,
 }
 
 impl Cores {
@@ -56,7 +56,7 @@ impl Core {
 ///
 /// # Errors
 /// Those of the work; a refusal of the system.
-pub(super) fn on<T: Send>(
+pub(in crate::engine::bench) fn on<T: Send>(
     core: Option<Core>,
     work: impl FnOnce() -> Result<T> + Send,
 ) -> Result<T> {

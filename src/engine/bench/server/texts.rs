@@ -18,7 +18,11 @@ const WORDS: &str = "time year people way day man thing woman life child world s
 ///
 /// # Errors
 /// A model whose tokens are such that this way leads to no text of that length.
-pub(super) fn texts(embedder: &Embedder, tokens: usize, count: usize) -> Result<Vec<String>> {
+pub(in crate::engine::bench) fn texts(
+    embedder: &Embedder,
+    tokens: usize,
+    count: usize,
+) -> Result<Vec<String>> {
     let len = |text: &str| embedder.tokenize(text, InputKind::Document).ids.len();
     texts_of_len(len, tokens, count).ok_or_else(|| {
         Error::Internal(format!(
