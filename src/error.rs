@@ -9,6 +9,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use embedder_reliability::degradation::Part;
+
 /// How loud an error is in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogLevel {
@@ -98,6 +100,12 @@ error_codes! {
     HeadersTooLarge = "headers_too_large", 431, 64, false, Debug;
     /// The caller went away before the answer was ready.
     Cancelled = "cancelled", 499, 130, true, Debug;
+    /// The key, or the address, has asked as much as it may for now.
+    RateLimited = "rate_limited", 429, 75, true, Debug;
+    /// What a remote service answered cannot be used.
+    BadUpstream = "bad_upstream", 502, 76, true, Warn;
+    /// Something that the answer needs does not work at the moment.
+    DependencyUnavailable = "dependency_unavailable", 503, 69, true, Warn;
     /// A queue is full; the server sheds work that it could not do in time.
     Overloaded = "overloaded", 503, 75, true, Warn;
     /// The server is starting or ending.
@@ -224,6 +232,24 @@ pub enum Error {
         /// When it is worth trying again.
         retry_after: std::time::Duration,
     },
+    /// A part of the search does not work.
+    #[error("the {} does not work: {problem}", part_name(*.part))]
+    Part {
+        /// Which.
+        part: Part,
+        /// What is wrong, for the log.
+        problem: String,
+    },
+    /// Something that the answer needs is not to be had at the moment.
+    #[error("{what}")]
+    Unavailable {
+        /// What it means.
+        code: ErrorCode,
+        /// What is not to be had.
+        what: String,
+        /// When it is worth trying again.
+        retry_after: std::time::Duration,
+    },
     /// An error of a layer above this one, which said itself what it means: see the `From` implementations beside
     /// those errors.
     #[error("{message}")]
@@ -265,6 +291,16 @@ pub enum Error {
     Internal(String),
 }
 
+fn part_name(part: Part) -> &'static str {
+    match part {
+        Part::Embedder => "embedder",
+        Part::VectorIndex => "vector index",
+        Part::LexicalIndex => "text index",
+        Part::Cache => "cache",
+        Part::Store => "store",
+    }
+}
+
 fn holder(pid: Option<u32>) -> String {
     pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
 }
@@ -304,6 +340,8 @@ impl Error {
             Error::Io { source, .. } => code_of_io(source),
             Error::Locked { .. } => ErrorCode::Locked,
             Error::Busy { .. } => ErrorCode::Overloaded,
+            Error::Part { .. } => ErrorCode::DependencyUnavailable,
+            Error::Unavailable { code, .. } => *code,
             Error::Reported { code, .. } => *code,
             Error::Index(error) => code_of_index(error),
             Error::Model { .. } => ErrorCode::ModelInvalid,
@@ -354,6 +392,10 @@ impl Error {
             Error::Busy { retry_after, .. } => {
                 Some(format!("try again in {} s", retry_after.as_secs().max(1)))
             }
+            Error::Unavailable { retry_after, .. } => {
+                Some(format!("try again in {} s", retry_after.as_secs().max(1)))
+            }
+            Error::Part { .. } => Some("try again in a moment; it is being repaired".to_owned()),
             Error::Reported { remedy, .. } => remedy.clone(),
             Error::Index(error) if code_of_index(error) == ErrorCode::InvalidQuery => Some(
                 "send a vector of as many finite numbers as those of the collection".to_owned(),

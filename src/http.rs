@@ -18,6 +18,8 @@ mod collections;
 mod documents;
 mod embeddings;
 mod extract;
+#[cfg(debug_assertions)]
+mod failpoints;
 mod files;
 mod guard;
 mod jobs;
@@ -29,6 +31,7 @@ mod pipeline;
 mod probes;
 mod problem;
 mod reference;
+mod resilience;
 mod routes;
 mod search;
 pub mod server;
@@ -67,7 +70,10 @@ fn service(app: &app::App) -> Router {
         .gzip(true)
         .quality(CompressionLevel::Fastest)
         .compress_when(compressible);
-    routes::router(app, app.is_ops)
+    let addresses = routes::router(app, app.is_ops);
+    #[cfg(debug_assertions)]
+    let addresses = addresses.merge(failpoints::router(app));
+    addresses
         .layer(compression)
         .layer(middleware::from_fn_with_state(
             app.clone(),

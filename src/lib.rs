@@ -6,6 +6,7 @@
 //! - [`error`]: what can go wrong, and the one table of error codes;
 //! - [`config`]: settings, and the only place that reads the environment;
 //! - [`clock`]: the time, read once for each request;
+//! - [`failpoint`]: places where a test makes something fail;
 //! - [`store`]: the source of truth and the data directory;
 //! - [`outbound`]: everything that the program calls;
 //! - [`observability`]: metrics and health;
@@ -20,6 +21,7 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod failpoint;
 pub mod http;
 pub mod observability;
 pub mod outbound;

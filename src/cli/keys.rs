@@ -56,7 +56,7 @@ struct Create {
         value_name = "SCOPE",
         value_delimiter = ',',
         long_help = "What it may do; repeatable, or several between commas: `embed`, `search`, `collections:read`, \
-                     `collections:write`, `sources:write`, `ops:read`, `admin:keys`, `admin:roots`, `admin:audit`, or \
+                     `collections:write`, `sources:write`, `ops:read`, `admin:keys`, `admin:roots`, `admin:audit`, `admin:breakers`, or \
                      `admin`, which is all of them."
     )]
     scope: Vec<String>,

@@ -50,8 +50,11 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Option<RemoteEmbedding> {
     let insecure = reader.flag("embedding.insecure");
     let batch_texts_max =
         reader.number("embedding.batch_texts_max", BATCH_TEXTS_MAX, 1..=2_048) as usize;
-    let batch_bytes_max =
-        reader.number("embedding.batch_bytes_max", BATCH_BYTES_MAX, 1_024..=1 << 26) as usize;
+    let batch_bytes_max = reader.number(
+        "embedding.batch_bytes_max",
+        BATCH_BYTES_MAX,
+        1_024..=1 << 26,
+    ) as usize;
     let timeout = reader.number("embedding.timeout_s", TIMEOUT_S, 1..=600);
     let at_once_max = reader.number("embedding.at_once_max", AT_ONCE_MAX, 1..=256) as usize;
     let calls_per_minute_max = reader.number_or_off("embedding.calls_per_minute_max");

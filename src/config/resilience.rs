@@ -12,6 +12,11 @@ const WAIT_MS_MAX: u64 = 100;
 
 const WAITING_MAX: u64 = 256;
 
+/// Three failures are noticed in a quarter of a minute.
+const HEALTH_INTERVAL_S: u64 = 5;
+
+const HEALTHY_S: u64 = 10;
+
 /// What the server does when it is asked too much, or what it depends on fails.
 #[derive(Debug, Clone)]
 pub struct Resilience {
@@ -19,6 +24,10 @@ pub struct Resilience {
     pub breaker: BreakerPolicy,
     /// How failed calls are repeated.
     pub retry: RetryPolicy,
+    /// Time from one round of health checks to the next.
+    pub health_interval: Duration,
+    /// How long something that failed must have been well before it is relied on again.
+    pub healthy_for: Duration,
     /// How long a request may wait to be let in.
     pub wait_max: Duration,
     /// Requests that may wait to be let in.
@@ -44,7 +53,12 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Resilience {
             breaker.consecutive_failures,
             1_000,
         ),
-        failure_percent: count(reader, "breaker.failure_percent", breaker.failure_percent, 100),
+        failure_percent: count(
+            reader,
+            "breaker.failure_percent",
+            breaker.failure_percent,
+            100,
+        ),
         slow_percent: count(reader, "breaker.slow_percent", breaker.slow_percent, 100),
         calls_min: count(reader, "breaker.calls_min", breaker.calls_min, 1_000_000),
         window: WindowKind::Time {
@@ -70,6 +84,16 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Resilience {
     Resilience {
         breaker,
         retry,
+        health_interval: Duration::from_secs(reader.number(
+            "health.interval_s",
+            HEALTH_INTERVAL_S,
+            1..=300,
+        )),
+        healthy_for: Duration::from_secs(reader.number(
+            "degradation.healthy_s",
+            HEALTHY_S,
+            0..=3_600,
+        )),
         wait_max: Duration::from_millis(reader.number(
             "admission.wait_ms_max",
             WAIT_MS_MAX,

@@ -253,6 +253,18 @@ pub const SETTINGS: &[Setting] = &[
         "longest wait of all; default 30000",
     ),
     setting(
+        "health.interval_s",
+        &["EMBEDDER_HEALTH_INTERVAL_S"],
+        "s",
+        "time from one round of health checks to the next; default 5",
+    ),
+    setting(
+        "degradation.healthy_s",
+        &["EMBEDDER_DEGRADATION_HEALTHY_S"],
+        "s",
+        "how long something that failed must have been well before it is relied on again; default 10",
+    ),
+    setting(
         "admission.wait_ms_max",
         &["EMBEDDER_ADMISSION_WAIT_MS_MAX"],
         "ms",

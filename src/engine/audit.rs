@@ -69,6 +69,10 @@ names! {
         JobCancelled = "job.cancelled",
         /// A browser was let in.
         SessionOpened = "session.opened",
+        /// Somebody decided about a circuit breaker by hand.
+        BreakerForced = "breaker.forced",
+        /// Somebody switched a part of the service off, or on again.
+        DegradationForced = "degradation.forced",
         /// The server started.
         ServerStarted = "server.started",
         /// The server ended in good order.

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use embedder_index::QueryVector;
 use embedder_index::embedded_text::query_text;
@@ -32,7 +32,7 @@ mod sight;
 pub mod snippet;
 mod view;
 
-pub use answer::{Answer, ContextChunk, Hit, Meta, Reason, Searched};
+pub use answer::{Answer, ContextChunk, Hit, Meta, Reason, Searched, ServedBy};
 use filter::Filter;
 pub(crate) use load::read_vectors;
 pub use related::Place;
@@ -219,11 +219,27 @@ pub(crate) fn scan_store(
     collections: &[Collection],
 ) -> Result<Answer> {
     match request.mode {
-        Mode::Direct => direct::search(store, request, filter, collections),
+        Mode::Direct => direct::search(store, request, filter, collections, scanned::SCAN_TIME_MAX),
         Mode::Literal | Mode::Regex | Mode::Hybrid | Mode::Text | Mode::Vector => {
             scanned::search(store, request, filter, collections)
         }
     }
+}
+
+/// Looks for the words of a question in the stored texts, for as long as `time_max`: what answers when all indexes are lost.
+pub(crate) fn scan_briefly(
+    store: &dyn Store,
+    request: &SearchRequest,
+    filter: &Filter,
+    collections: &[Collection],
+    time_max: Duration,
+) -> Result<Answer> {
+    let request = SearchRequest {
+        mode: Mode::Direct,
+        explain: false,
+        ..request.clone()
+    };
+    direct::search(store, &request, filter, collections, time_max)
 }
 
 fn current_folder() -> Option<PathBuf> {

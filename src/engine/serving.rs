@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::observability::metrics::Metrics;
@@ -21,9 +22,11 @@ use crate::store::data_dir::{DataDir, WriterLock};
 use crate::store::sqlite::WriterThread;
 
 pub mod access;
+mod answers;
 mod changes;
 pub mod collections;
 mod connections;
+mod dependencies;
 pub mod documents;
 pub mod files;
 mod filler;
@@ -31,26 +34,38 @@ mod find;
 mod gate;
 pub mod health;
 pub mod jobs;
+mod ladder;
+pub mod level;
 pub(crate) mod live;
 pub(crate) mod measure;
 mod model;
+pub mod resilience;
 mod run;
 #[cfg(test)]
 mod tests;
 
 use access::Access;
+use answers::AnswerCache;
 use changes::Changes;
 use connections::Connections;
+use dependencies::Dependencies;
 use filler::Filler;
-use find::AnswerCache;
+pub(crate) use find::Terms;
 use gate::Gate;
 use jobs::Jobs;
+use level::Level;
 use live::{LiveCollection, ReadVectors};
 use measure::BatchMeasure;
 use model::{Model, ModelSlot};
 
 /// Searches that wait for a thread. At a few milliseconds each this is seconds of work.
 const SEARCHES_WAITING_MAX: usize = 1_024;
+
+/// Scans of the store at once, in place of searches: each takes a core for tens of milliseconds.
+const SCANS_MAX: usize = 4;
+
+/// Such scans that wait.
+const SCANS_WAITING_MAX: usize = 64;
 
 /// Pieces of other blocking work at once: they wait for the disk, not for a core.
 const WORK_MAX: usize = 4;
@@ -74,10 +89,14 @@ pub struct Service {
     pub(crate) jobs: Jobs,
     pub(crate) filler: Filler,
     pub(crate) searches: Gate,
+    scans: Gate,
     pub(crate) work: Gate,
     urgent: Gate,
     pub(crate) answers: AnswerCache,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Clock,
+    pub(crate) dependencies: Dependencies,
+    level: Level,
     /// Who may do what, and what they did.
     pub access: Access,
     live: RwLock<BTreeMap<String, Arc<LiveCollection>>>,
@@ -134,6 +153,8 @@ impl Service {
                 )
             })
             .collect();
+        let clock = Clock::start();
+        let dependencies = Dependencies::new(&config, clock, &metrics, random_seed)?;
         let access = Access::open(data_dir.path(), config.server.audit_bytes_max, folders)?;
         Ok(Arc::new(Service {
             data_dir,
@@ -142,10 +163,14 @@ impl Service {
             jobs: Jobs::default(),
             filler: Filler::default(),
             searches: Gate::new("a search", config.threads.max(2), SEARCHES_WAITING_MAX),
+            scans: Gate::new("a scan of the store", SCANS_MAX, SCANS_WAITING_MAX),
             work: Gate::new("a thread", WORK_MAX, WORK_WAITING_MAX),
             urgent: Gate::new("a thread", URGENT_MAX, WORK_WAITING_MAX),
             answers: AnswerCache::new(config.server.cache_bytes),
             metrics,
+            clock,
+            dependencies,
+            level: Level::new(config.resilience.healthy_for),
             access,
             live: RwLock::new(live),
             structure: Mutex::new(()),
@@ -421,4 +446,10 @@ impl Service {
             .unwrap_or_else(PoisonError::into_inner)
             .push(thread);
     }
+}
+
+/// Returns a number that is not the same in two servers.
+fn random_seed() -> u64 {
+    // Without randomness servers would probe in step, and nothing worse.
+    getrandom::u64().unwrap_or_default()
 }

@@ -27,7 +27,7 @@ pub(crate) struct NewKeyBody {
     #[schema(max_length = 64, min_length = 1)]
     pub(crate) name: String,
     /// What it may do: `embed`, `search`, `collections:read`, `collections:write`, `sources:write`, `ops:read`,
-    /// `admin:keys`, `admin:roots`, `admin:audit`, `admin`.
+    /// `admin:keys`, `admin:roots`, `admin:audit`, `admin:breakers`, `admin`.
     pub(crate) scopes: Vec<String>,
     /// The collections it sees; all where there is no list.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -193,15 +193,15 @@ pub(super) async fn create(
         let embedder = std::sync::Arc::clone(&embedder);
         app.service
             .searches
-            .run(Some(deadline.0), move || tokens_of(&embedder, request))
+            .run(Some(deadline.at), move || tokens_of(&embedder, request))
             .await??
     };
     let prompt_tokens = texts.iter().map(|text| text.ids.len()).sum();
     // Dropped with this future when the client goes away; what is not begun then never is.
-    let vectors = model
-        .submit(lane, texts, Some(deadline.0))?
-        .await
-        .map_err(crate::error::Error::from)?;
+    let vectors = app
+        .service
+        .embed(&model, lane, texts, deadline.at, deadline.began)
+        .await?;
     let answer = EmbeddingsResponse {
         object: "list",
         data: rows(&vectors, format),

@@ -29,9 +29,12 @@ pub(super) struct Query<T>(pub(super) T);
 /// Parts of the path.
 pub(super) struct Path<T>(pub(super) T);
 
-/// When an answer must be there.
+/// When an answer must be there, and when the request came: the one reading of the clock that all it passes go by.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Deadline(pub(super) Instant);
+pub(super) struct Deadline {
+    pub(super) at: Instant,
+    pub(super) began: Instant,
+}
 
 impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = Problem;
@@ -91,6 +94,13 @@ impl FromRequestParts<App> for Deadline {
 }
 
 impl Deadline {
+    fn after(now: Instant, time: Duration) -> Deadline {
+        Deadline {
+            at: now + time,
+            began: now,
+        }
+    }
+
     /// Reads the caller's deadline; no later than `time_max` from now.
     pub(super) fn of(
         headers: &HeaderMap,
@@ -98,11 +108,14 @@ impl Deadline {
         time_max: Duration,
     ) -> Result<Deadline, Problem> {
         let Some(value) = headers.get(REQUEST_TIMEOUT) else {
-            return Ok(Deadline(now + time_max));
+            return Ok(Deadline::after(now, time_max));
         };
         let ms = value.to_str().ok().and_then(|text| text.parse().ok());
         match ms {
-            Some(ms @ 1..) => Ok(Deadline(now + Duration::from_millis(ms).min(time_max))),
+            Some(ms @ 1..) => Ok(Deadline::after(
+                now,
+                Duration::from_millis(ms).min(time_max),
+            )),
             _ => Err(Problem::new(
                 ErrorCode::InvalidRequest,
                 "the header X-Request-Timeout-Ms is not a whole number of milliseconds from 1 on",
@@ -256,7 +269,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(REQUEST_TIMEOUT, value.parse().unwrap());
             let now = Instant::now();
-            if let Ok(Deadline(at)) = Deadline::of(&headers, now, Duration::from_secs(5)) {
+            if let Ok(Deadline { at, .. }) = Deadline::of(&headers, now, Duration::from_secs(5)) {
                 prop_assert!(at > now && at <= now + Duration::from_secs(5));
             }
         }

@@ -123,7 +123,7 @@ pub(super) async fn guard(
             address,
         });
     }
-    let answer = tokio::time::timeout_at(deadline.0.into(), next.run(request)).await;
+    let answer = tokio::time::timeout_at(deadline.at.into(), next.run(request)).await;
     answer.map_err(|_| {
         Problem::new(
             ErrorCode::Timeout,

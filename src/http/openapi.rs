@@ -9,8 +9,8 @@ use utoipa::OpenApi;
 use super::problem::{MEDIA_TYPE, ProblemBody};
 use super::routes::{Needs, ROUTES, Route};
 use super::{
-    admin, collections, documents, embeddings, files, jobs, pages, probes, search, sessions,
-    sources,
+    admin, collections, documents, embeddings, files, jobs, pages, probes, resilience, search,
+    sessions, sources,
 };
 
 #[derive(OpenApi)]
@@ -65,6 +65,11 @@ use super::{
         admin::list_roots,
         admin::add_root,
         admin::remove_root,
+        resilience::breakers,
+        resilience::order_breaker,
+        resilience::degradation,
+        resilience::order_degradation,
+        resilience::end_degradation,
         admin::audit,
         admin::verify_audit,
     )

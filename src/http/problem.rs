@@ -168,10 +168,11 @@ impl Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
         let code = error.code();
-        let retry_after = if let Error::Busy { retry_after, .. } = &error {
-            Some(*retry_after)
-        } else {
-            None
+        let retry_after = match &error {
+            Error::Busy { retry_after, .. } | Error::Unavailable { retry_after, .. } => {
+                Some(*retry_after)
+            }
+            _ => None,
         };
         // What went wrong inside may name paths, hosts or texts: it is the operator's business.
         let is_inside = code.http_status() == 500
@@ -181,7 +182,8 @@ impl From<Error> for Problem {
                     | ErrorCode::StoreVersion
                     | ErrorCode::DiskFull
                     | ErrorCode::Locked
-            );
+            )
+            || matches!(error, Error::Part { .. });
         if is_inside {
             return Problem {
                 code,

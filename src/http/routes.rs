@@ -6,8 +6,8 @@ use axum::routing::{self, MethodRouter};
 
 use super::app::App;
 use super::{
-    admin, collections, documents, embeddings, files, guard, jobs, pages, probes, search, sessions,
-    sources,
+    admin, collections, documents, embeddings, files, guard, jobs, pages, probes, resilience,
+    search, sessions, sources,
 };
 use crate::engine::access::Scope;
 
@@ -74,8 +74,8 @@ const fn ops(path: &'static str, needs: Needs, handler: fn() -> MethodRouter<App
 
 use Needs::{Key, Nothing, Scope as Of};
 use Scope::{
-    AdminAudit, AdminKeys, AdminRoots, CollectionsRead, CollectionsWrite, Embed, OpsRead,
-    Search as Searching, SourcesWrite,
+    AdminAudit, AdminBreakers, AdminKeys, AdminRoots, CollectionsRead, CollectionsWrite, Embed,
+    OpsRead, Search as Searching, SourcesWrite,
 };
 
 /// Every address.
@@ -131,12 +131,27 @@ pub(super) static ROUTES: &[Route] = &[
     route("GET", "/v1/admin/roots", Of(AdminRoots), || routing::get(admin::list_roots)),
     route("POST", "/v1/admin/roots", Of(AdminRoots), || routing::post(admin::add_root)),
     route("DELETE", "/v1/admin/roots", Of(AdminRoots), || routing::delete(admin::remove_root)),
+    route("GET", "/v1/admin/breakers", Of(OpsRead), || routing::get(resilience::breakers)),
+    route("PUT", "/v1/admin/breakers/{dependency}", Of(AdminBreakers), || routing::put(resilience::order_breaker)),
+    route("GET", "/v1/admin/degradation", Of(OpsRead), || routing::get(resilience::degradation)),
+    route("PUT", "/v1/admin/degradation", Of(AdminBreakers), || routing::put(resilience::order_degradation)),
+    route("DELETE", "/v1/admin/degradation", Of(AdminBreakers), || routing::delete(resilience::end_degradation)),
     route("POST", "/v1/admin/sessions", Key, || routing::post(sessions::open)),
     route("GET", "/v1/admin/audit", Of(AdminAudit), || routing::get(admin::audit)),
     route("GET", "/v1/admin/audit/verify", Of(AdminAudit), || routing::get(admin::verify_audit)),
 ];
 
 impl Route {
+    /// An address that is in no table: for tests alone.
+    #[cfg(debug_assertions)]
+    pub(super) const fn of_operator(
+        method: &'static str,
+        path: &'static str,
+        needs: Needs,
+    ) -> Route {
+        route(method, path, needs, MethodRouter::new)
+    }
+
     /// Returns the pattern of the router: ids of documents and paths of files may hold slashes, written as they are or as
     /// %2F.
     pub(super) fn pattern(&self) -> String {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, HeaderValue};
+use axum::http::header::{AGE, CACHE_CONTROL, HeaderValue};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use embedder_index::{Rule, RuleSet};
+use embedder_reliability::degradation::Rung;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -17,6 +18,7 @@ use super::guard::Caller;
 use super::problem::Problem;
 use crate::engine::search::filter::FilterSpec;
 use crate::engine::search::{Answer, Hit, Meta, Mode, Place, Reason, SearchRequest};
+use crate::engine::serving::Terms;
 use crate::engine::serving::live::LiveCollection;
 use crate::error::ErrorCode;
 use crate::store::CollectionKind;
@@ -65,9 +67,10 @@ pub(super) struct SearchBody {
     /// Ranking rules that are left out, by name; `all` is every one.
     #[serde(default)]
     without: Vec<String>,
-    /// The lowest rung that may answer where the asked one cannot; below it the answer is 503.
+    /// The lowest rung that may answer where the asked one cannot; below it the answer is 503. By default an earlier
+    /// answer, and nothing else in place of `vector`.
     #[serde(default)]
-    allow_degraded: Rung,
+    allow_degraded: Option<AllowDegraded>,
     /// The vector to compare with, in a collection of vectors.
     vector: Option<Vec<f32>>,
 }
@@ -117,11 +120,9 @@ struct FilterBody {
 }
 
 /// What may answer in place of what was asked for.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, ToSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Rung {
+enum AllowDegraded {
     /// Nothing.
     None,
     /// Text search.
@@ -129,7 +130,6 @@ enum Rung {
     /// A scan of the stored texts.
     Direct,
     /// An earlier answer.
-    #[default]
     Cached,
     /// An empty answer.
     Minimal,
@@ -177,7 +177,7 @@ pub(super) async fn in_collection(
         .with_remedy("leave `collections` away, or use /v1/search"));
     }
     let live = app.service.live(&name)?;
-    search(&app, vec![live], body, deadline).await
+    search(&app, &caller, vec![live], body, deadline).await
 }
 
 /// Searches several collections; hits are merged by score.
@@ -191,7 +191,7 @@ pub(super) async fn in_several(
     Json(body): Json<SearchBody>,
 ) -> Result<Response, Problem> {
     let lives = chosen(&app, &caller, &body.collections)?;
-    search(&app, lives, body, deadline).await
+    search(&app, &caller, lives, body, deadline).await
 }
 
 /// Finds what is like the code at a place.
@@ -219,23 +219,29 @@ pub(super) async fn related(
     };
     let answer = app
         .service
-        .related(vec![live], place, request, Some(deadline.0))
+        .related(vec![live], place, request, Some(deadline.at))
         .await?;
     respond(&app, &answer, None)
 }
 
 async fn search(
     app: &App,
+    caller: &Caller,
     collections: Vec<Arc<LiveCollection>>,
     body: SearchBody,
     deadline: Deadline,
 ) -> Result<Response, Problem> {
-    let allowed = body.allow_degraded;
     // With a vector alone there is nothing to find by words.
     let mode = if body.vector.is_some() && body.query.trim().is_empty() {
         Mode::Vector
     } else {
         body.mode
+    };
+    let terms = Terms {
+        now: app.service.clock.at(deadline.began),
+        deadline: deadline.at,
+        lowest: lowest(mode, body.allow_degraded),
+        tenant: caller.principal().tenant.clone(),
     };
     let request = SearchRequest {
         rules: rules_without(&body.without)?,
@@ -249,23 +255,22 @@ async fn search(
         explain: body.explain,
         vector: body.vector,
     };
-    let found = app
-        .service
-        .search(collections, request, Some(deadline.0))
-        .await?;
-    let meta = &found.answer.meta;
-    if meta.degraded && allowed == Rung::None {
-        let reasons: Vec<_> = meta.reasons.iter().map(|reason| reason.name()).collect();
-        return Err(Problem::new(
-            ErrorCode::ModelUnavailable,
-            format!(
-                "only a degraded answer can be given: {}",
-                reasons.join(", ")
-            ),
-        )
-        .with_remedy("allow it with `allow_degraded`, or try again later"));
-    }
+    let found = app.service.search(collections, request, &terms).await?;
     respond(app, &found.answer, Some(found.is_cached))
+}
+
+/// Returns the least that may answer.
+fn lowest(mode: Mode, allowed: Option<AllowDegraded>) -> Rung {
+    match allowed {
+        // Who asks by meaning alone is not helped by words.
+        None if mode == Mode::Vector => Rung::Hybrid,
+        None => Rung::Cached,
+        Some(AllowDegraded::None) => Rung::Hybrid,
+        Some(AllowDegraded::Text) => Rung::Text,
+        Some(AllowDegraded::Direct) => Rung::Direct,
+        Some(AllowDegraded::Cached) => Rung::Cached,
+        Some(AllowDegraded::Minimal) => Rung::Minimal,
+    }
 }
 
 /// Writes an answer; a degraded one says so in its status, its header and its body.
@@ -294,6 +299,9 @@ fn respond(app: &App, answer: &Answer, is_cached: Option<bool>) -> Result<Respon
         .into_response();
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(age_ms) = meta.age_ms {
+        headers.insert(AGE, HeaderValue::from(age_ms / 1_000));
+    }
     if let Some(is_cached) = is_cached {
         let value = if is_cached { "hit" } else { "miss" };
         headers.insert(CACHE, HeaderValue::from_static(value));

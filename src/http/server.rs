@@ -201,7 +201,8 @@ impl Server {
                 let started = Instant::now();
                 service.warm()?;
                 let data_dir = service.config().data_dir.clone();
-                health.start(dependencies::checks(&service), data_dir, jitter());
+                let interval = service.config().resilience.health_interval;
+                health.start(dependencies::checks(&service), data_dir, interval, jitter());
                 health.set_serving();
                 tracing::info!(elapsed_ms = started.elapsed().as_secs_f64() * 1e3, "Ready");
                 Ok::<(), Error>(())

@@ -33,8 +33,9 @@ pub use family::Family;
 pub use format::{Format, OPENMETRICS, PROMETHEUS_TEXT};
 pub use histogram::{BUCKETS, Durations, Histogram, Sizes};
 pub use label::{
-    AuthFailure, CloseReason, DegradationReason, Dependency, DropReason, JobOutcome, JobState,
-    Label, LabelInfo, Lane, RefuseReason, Route, ServedBy, ShedReason, Status, Values, Version,
+    AuthFailure, BreakerState, CallOutcome, CloseReason, DegradationMode, DegradationReason,
+    Dependency, DropReason, JobOutcome, JobState, Label, LabelInfo, Lane, RefuseReason, RetryStop,
+    Route, ServedBy, ShedReason, Status, TransitionReason, Values, Version,
 };
 pub use markdown::markdown;
 pub use system::SystemMetrics;

@@ -1,7 +1,7 @@
 //! What stands before a dependency that can fail: deadline → retry → circuit breaker → bulkhead → timeout, composed once.
 //!
-//! [`Circuit::call`] makes a call that may be repeated; [`Circuit::run`] does blocking work of our own that may not. Both
-//! end in time, keep a dependency that fails from being asked, and tell the [`CircuitObserver`] what happened. How an error
+//! [`Circuit::call`] makes a call that may be repeated, and ends in time; [`Circuit::begin`] is for work of our own that may
+//! not be repeated. Both keep a dependency that fails from being asked, and tell the [`CircuitObserver`] what happened. How an error
 //! counts is said by its [`Fault`]: what a client asked for wrongly never opens a breaker.
 
 use std::future::Future;
@@ -118,6 +118,13 @@ pub struct Circuit {
     observer: std::sync::Arc<dyn CircuitObserver>,
 }
 
+/// A piece of work of our own, under way.
+#[must_use = "work that is dropped counts as cancelled"]
+pub struct Running<'a> {
+    circuit: &'a Circuit,
+    permit: Permit<'a>,
+}
+
 /// Which attempt it is, and how long it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
@@ -132,6 +139,41 @@ struct Forward(std::sync::Arc<dyn CircuitObserver>);
 impl BreakerObserver for Forward {
     fn transition(&self, transition: &Transition) {
         self.0.transition(transition);
+    }
+}
+
+impl Running<'_> {
+    /// It ended; whose fault it was if it failed. How long it took is measured.
+    pub fn ended(self, fault: Option<Fault>) {
+        let now = self.circuit.clock.now();
+        self.end(fault, now);
+    }
+
+    /// It ended, and how long it took says nothing: it was as much work as somebody asked for.
+    pub fn ended_untimed(mut self, fault: Option<Fault>) {
+        let now = self.circuit.clock.now();
+        self.permit.begins(now);
+        self.end(fault, now);
+    }
+
+    fn end(self, fault: Option<Fault>, now: Timestamp) {
+        let (outcome, told) = match fault {
+            None => (Outcome::Success, CallOutcome::Success),
+            Some(fault) => verdict(fault, true),
+        };
+        self.permit.record(outcome, now);
+        self.circuit.observer.ended(told);
+    }
+}
+
+/// Returns what an error says of the dependency.
+fn verdict(fault: Fault, is_last: bool) -> (Outcome, CallOutcome) {
+    match fault {
+        Fault::Transient | Fault::Permanent => (Outcome::Failure { is_last }, CallOutcome::Failure),
+        Fault::Overload { retry_after } => {
+            (Outcome::Overload { retry_after }, CallOutcome::Overload)
+        }
+        Fault::Request => (Outcome::Ignored, CallOutcome::Ignored),
     }
 }
 
@@ -250,7 +292,12 @@ impl Circuit {
             };
             let failure = failure_of(fault);
             let next = retry.after(failure, now, &mut self.random());
-            self.record(permit, &error, fault, next.is_err(), now);
+            let (outcome, told) = verdict(fault, next.is_err());
+            permit.record(outcome, now);
+            self.observer.ended(match error {
+                CallError::TimedOut(_) => CallOutcome::Timeout,
+                _ => told,
+            });
             match next {
                 Ok(wait) => {
                     self.observer.retried();
@@ -266,33 +313,17 @@ impl Circuit {
         }
     }
 
-    /// Does blocking work of ours that is not repeated, unless the breaker is open. It is not interrupted; how long it
-    /// takes is measured. A panic counts as a failure.
+    /// Begins work of our own that is not repeated, unless the breaker is open. Say how it ended; a panic counts as a
+    /// failure.
     ///
     /// # Errors
-    /// Those of the work; [`CallError::Open`].
-    pub fn run<T, E>(
-        &self,
-        now: Timestamp,
-        work: impl FnOnce() -> Result<T, E>,
-        fault: impl Fn(&E) -> Fault,
-    ) -> Result<T, CallError<E>> {
+    /// When to ask again.
+    pub fn begin(&self, now: Timestamp) -> Result<Running<'_>, CircuitBreakerError> {
         let permit = self.permit(now)?;
-        let done = work();
-        let now = self.clock.now();
-        match done {
-            Ok(value) => {
-                permit.record(Outcome::Success, now);
-                self.observer.ended(CallOutcome::Success);
-                Ok(value)
-            }
-            Err(error) => {
-                let fault = fault(&error);
-                let error = CallError::Failed(error);
-                self.record(permit, &error, fault, true, now);
-                Err(error)
-            }
-        }
+        Ok(Running {
+            circuit: self,
+            permit,
+        })
     }
 
     fn permit(&self, now: Timestamp) -> Result<Permit<'_>, CircuitBreakerError> {
@@ -318,30 +349,6 @@ impl Circuit {
                 Err(CallError::Busy)
             }
         }
-    }
-
-    fn record<E>(
-        &self,
-        permit: Permit<'_>,
-        error: &CallError<E>,
-        fault: Fault,
-        is_last: bool,
-        now: Timestamp,
-    ) {
-        let (outcome, told) = match fault {
-            Fault::Transient | Fault::Permanent if matches!(error, CallError::TimedOut(_)) => {
-                (Outcome::Failure { is_last }, CallOutcome::Timeout)
-            }
-            Fault::Transient | Fault::Permanent => {
-                (Outcome::Failure { is_last }, CallOutcome::Failure)
-            }
-            Fault::Overload { retry_after } => {
-                (Outcome::Overload { retry_after }, CallOutcome::Overload)
-            }
-            Fault::Request => (Outcome::Ignored, CallOutcome::Ignored),
-        };
-        permit.record(outcome, now);
-        self.observer.ended(told);
     }
 
     fn random(&self) -> std::sync::MutexGuard<'_, Random> {

@@ -180,10 +180,7 @@ impl Provider {
 
     /// Cuts texts into as many as the provider takes at a time.
     fn batches<'a>(&self, mut texts: &'a [String]) -> impl Iterator<Item = &'a [String]> {
-        let (texts_max, bytes_max) = (
-            self.settings.batch_texts_max,
-            self.settings.batch_bytes_max,
-        );
+        let (texts_max, bytes_max) = (self.settings.batch_texts_max, self.settings.batch_bytes_max);
         std::iter::from_fn(move || {
             let mut bytes = 0;
             let fit = texts
@@ -279,7 +276,10 @@ mod tests {
             batch_bytes_max: 10,
         };
         let transport: Arc<dyn Transport> = Arc::clone(&script) as _;
-        (Provider::new(settings, transport, Arc::new(circuit)), script)
+        (
+            Provider::new(settings, transport, Arc::new(circuit)),
+            script,
+        )
     }
 
     fn texts(texts: &[&str]) -> Vec<String> {
@@ -342,7 +342,10 @@ mod tests {
         let (there, script) = provider((0..3).map(|_| sent(200, &wrong)).collect());
         for _ in 0..3 {
             let error = there.embed(&texts(&["a"]), None).await.unwrap_err();
-            assert!(matches!(error, CallError::Failed(ProviderError::BadAnswer(_))));
+            assert!(matches!(
+                error,
+                CallError::Failed(ProviderError::BadAnswer(_))
+            ));
         }
         assert_eq!(script.asked.lock().unwrap().len(), 3, "not tried again");
         assert_eq!(there.circuit().breaker().state(), CircuitState::Open);

@@ -26,6 +26,8 @@ pub enum Scope {
     AdminRoots,
     /// Reading, verifying and archiving the audit log.
     AdminAudit,
+    /// Deciding about circuit breakers and the level of service by hand.
+    AdminBreakers,
     /// Everything.
     Admin,
 }
@@ -36,7 +38,7 @@ pub struct Scopes(u16);
 
 impl Scope {
     /// Every scope, in the order of the documentation.
-    pub const ALL: [Scope; 10] = [
+    pub const ALL: [Scope; 11] = [
         Scope::Embed,
         Scope::Search,
         Scope::CollectionsRead,
@@ -46,6 +48,7 @@ impl Scope {
         Scope::AdminKeys,
         Scope::AdminRoots,
         Scope::AdminAudit,
+        Scope::AdminBreakers,
         Scope::Admin,
     ];
 
@@ -61,6 +64,7 @@ impl Scope {
             Scope::AdminKeys => "admin:keys",
             Scope::AdminRoots => "admin:roots",
             Scope::AdminAudit => "admin:audit",
+            Scope::AdminBreakers => "admin:breakers",
             Scope::Admin => "admin",
         }
     }

@@ -81,7 +81,7 @@ pub fn measure(config: &Config) -> Result<SearchFigures> {
                 let started = Instant::now();
                 let answer = reader.search(&request)?;
                 *time = started.elapsed();
-                if answer.meta.served_by != mode {
+                if answer.meta.served_by != mode.into() {
                     return Err(Error::Internal(format!(
                         "{mode:?} was asked for, not {:?}",
                         answer.meta.served_by

@@ -40,6 +40,7 @@ use shared_queue::SharedQueue;
 use crate::engine::background;
 use crate::engine::embed::Embedder;
 use crate::error::{Error, ErrorCode};
+use crate::failpoint::{self, Failpoint};
 
 /// Texts of a lane that wait or are computed: four times the 2,048 that one request may bring.
 pub const ITEMS_MAX: usize = 8_192;
@@ -63,6 +64,11 @@ impl Encode for Embedder {
     }
 
     fn encode(&self, workspace: &mut Workspace, texts: &[Tokens]) -> Vec<f32> {
+        // An encoder has no other way to fail.
+        assert!(
+            failpoint::pass(Failpoint::Encode).is_ok(),
+            "it was made to fail"
+        );
         Embedder::encode(self, workspace, texts)
     }
 }

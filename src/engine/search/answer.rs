@@ -1,6 +1,7 @@
 //! Hits, and what they rest on.
 
 use embedder_index::Explanation;
+use embedder_reliability::degradation::Part;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -72,16 +73,45 @@ pub enum Reason {
     EmbedTimeout,
     /// The encoder refused or failed.
     EmbedUnavailable,
+    /// The vectors could not be compared.
+    VectorIndexUnavailable,
+    /// The text index could not be searched.
+    TextIndexUnavailable,
+    /// The store could not be read.
+    StoreUnavailable,
+    /// There is more to do than can be done well.
+    Overload,
+    /// An operator switched something off.
+    Manual,
+    /// What failed works again, and is not relied on yet.
+    Recovering,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 4] = [
+    pub const ALL: [Reason; 10] = [
         Self::ModelMissing,
         Self::OutOfTime,
         Self::EmbedTimeout,
         Self::EmbedUnavailable,
+        Self::VectorIndexUnavailable,
+        Self::TextIndexUnavailable,
+        Self::StoreUnavailable,
+        Self::Overload,
+        Self::Manual,
+        Self::Recovering,
     ];
+
+    /// Returns why an answer is less, that does without a part which fails.
+    pub(crate) fn of_lost(part: Part) -> Reason {
+        match part {
+            Part::Embedder => Reason::EmbedUnavailable,
+            Part::VectorIndex => Reason::VectorIndexUnavailable,
+            Part::LexicalIndex => Reason::TextIndexUnavailable,
+            // Without it answers are computed, not worse.
+            Part::Cache | Part::Store => Reason::StoreUnavailable,
+        }
+    }
 
     /// Returns its stable name.
     pub fn name(self) -> &'static str {
@@ -90,6 +120,63 @@ impl Reason {
             Self::OutOfTime => "out_of_time",
             Self::EmbedTimeout => "embed_timeout",
             Self::EmbedUnavailable => "embed_unavailable",
+            Self::VectorIndexUnavailable => "vector_index_unavailable",
+            Self::TextIndexUnavailable => "text_index_unavailable",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::Overload => "overload",
+            Self::Manual => "manual",
+            Self::Recovering => "recovering",
+        }
+    }
+}
+
+/// What answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ServedBy {
+    /// Words and vectors.
+    Hybrid,
+    /// Words.
+    Text,
+    /// Vectors.
+    Vector,
+    /// The stored text, for this very text.
+    Literal,
+    /// The stored text, for a regular expression.
+    Regex,
+    /// The stored text, for the words of the query.
+    Direct,
+    /// An answer given before.
+    Cached,
+    /// Nothing: the answer is empty.
+    Minimal,
+}
+
+impl ServedBy {
+    /// Returns its stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hybrid => "hybrid",
+            Self::Text => "text",
+            Self::Vector => "vector",
+            Self::Literal => "literal",
+            Self::Regex => "regex",
+            Self::Direct => "direct",
+            Self::Cached => "cached",
+            Self::Minimal => "minimal",
+        }
+    }
+}
+
+impl From<Mode> for ServedBy {
+    fn from(mode: Mode) -> ServedBy {
+        match mode {
+            Mode::Hybrid => ServedBy::Hybrid,
+            Mode::Text => ServedBy::Text,
+            Mode::Vector => ServedBy::Vector,
+            Mode::Literal => ServedBy::Literal,
+            Mode::Regex => ServedBy::Regex,
+            Mode::Direct => ServedBy::Direct,
         }
     }
 }
@@ -97,8 +184,8 @@ impl Reason {
 /// What an answer rests on.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Meta {
-    /// The mode that served the answer.
-    pub served_by: Mode,
+    /// What served the answer.
+    pub served_by: ServedBy,
     /// Whether it is less than was asked for because something failed or is missing.
     pub degraded: bool,
     /// Why.
@@ -115,6 +202,9 @@ pub struct Meta {
     /// Why there is none although one was wanted, and what to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_problem: Option<String>,
+    /// How old the answer is, in milliseconds, where it was given before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_ms: Option<u64>,
     /// Changes of the store that the text index does not hold yet.
     pub changes_behind: u64,
     /// The collections searched, with how often each has changed.
@@ -146,7 +236,7 @@ impl Meta {
         if let Some(problem) = &self.model_problem {
             notes.push(format!("no model, so this is text search: {problem}"));
         } else if let Some(fraction) = self.embedded_fraction.filter(|&fraction| fraction < 1.0) {
-            let served = if self.served_by == Mode::Text {
+            let served = if self.served_by == ServedBy::Text {
                 "; answered from text"
             } else {
                 ""

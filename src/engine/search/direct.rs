@@ -4,6 +4,7 @@
 //! scored by how rare the words they hold are, with those of their path and of the names they define counted again.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use embedder_index::analysis::{identifiers, is_stop_word, parts};
 use embedder_index::{Rule, RuleSet, path};
@@ -110,8 +111,9 @@ pub(super) fn search(
     request: &SearchRequest,
     filter: &Filter,
     collections: &[Collection],
+    time_max: Duration,
 ) -> Result<Answer> {
-    let mut under_way = Scan::begin();
+    let mut under_way = Scan::begin(time_max);
     let words = Words::new(&request.query)?;
     let mut hits = Vec::new();
     for collection in collections {

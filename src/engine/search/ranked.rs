@@ -1,14 +1,19 @@
 //! Answers by word and by meaning.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use embedder_index::{Mode as Retrievers, ParsedQuery, Request, Rule, Weight};
+use embedder_index::{
+    Allowed, Mode as Retrievers, ParsedQuery, QueryVector, Request, Rule, Weight,
+};
+use embedder_reliability::degradation::Part;
 
 use super::filter::Filter;
 use super::snippet::snippet;
 use super::view::{View, store_id};
 use super::{Answer, Hit, Mode, SearchRequest, Sight, neighbours, symbol_of};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
+use crate::failpoint::{self, Failpoint};
 use crate::store::Collection;
 
 /// Vectors that make a second thread worth its start.
@@ -118,32 +123,81 @@ fn shown_words(query: &ParsedQuery) -> Vec<String> {
     names.chain(words).collect()
 }
 
-/// Searches one collection, its vectors scanned on all threads where there are many.
+/// Searches one collection. What fails is told by its part, so that the next answer can do without it.
 fn rank(view: &View, request: &Request<'_>, threads: usize) -> Result<Vec<embedder_index::Hit>> {
     let index = &view.index;
-    let len = index.vectors_len();
-    let (Some(vector), false) = (request.vector, len < PARALLEL_VECTORS || threads < 2) else {
-        return Ok(index.search(request)?);
+    let Some(vector) = request.vector else {
+        return by_words(|| index.search(request));
     };
+    let cosines = compare(view, vector, request.allowed, threads)?;
+    if request.mode == Retrievers::Vector {
+        return Ok(index.search_scanned(request, cosines)?);
+    }
+    by_words(|| index.search_scanned(request, cosines))
+}
+
+/// Compares the query's vector with all of a collection, on all threads where there are many.
+fn compare(
+    view: &View,
+    vector: &QueryVector,
+    allowed: Option<&Allowed>,
+    threads: usize,
+) -> Result<Vec<f32>> {
+    let lost = |problem: &str| Error::Part {
+        part: Part::VectorIndex,
+        problem: problem.to_owned(),
+    };
+    failpoint::pass(Failpoint::VectorSearch).map_err(|injected| lost(&injected.to_string()))?;
+    let index = &view.index;
+    let len = index.vectors_len();
     let mut cosines = vec![0.0; len];
-    let part = len.div_ceil(threads);
+    let threads = if len < PARALLEL_VECTORS { 1 } else { threads };
+    let part = len.div_ceil(threads).max(1);
     let mut results = Vec::new();
     std::thread::scope(|scope| {
-        let scans: Vec<_> = cosines
-            .chunks_mut(part)
-            .enumerate()
+        let mut parts = cosines.chunks_mut(part).enumerate();
+        let first = parts.next();
+        let scans: Vec<_> = parts
             .map(|(number, cosines)| {
                 let from = number * part;
                 let rows = from..from + cosines.len();
-                scope.spawn(move || index.scan(vector, rows, request.allowed, cosines))
+                scope.spawn(move || index.scan(vector, rows, allowed, cosines))
             })
             .collect();
+        if let Some((_, cosines)) = first {
+            let rows = 0..cosines.len();
+            results.push(Ok(index.scan(vector, rows, allowed, cosines)));
+        }
         results.extend(scans.into_iter().map(std::thread::ScopedJoinHandle::join));
     });
     for result in results {
-        result.map_err(|_| Error::Internal("a scan of vectors panicked".to_owned()))??;
+        result.map_err(|_| lost("a scan of vectors panicked"))??;
     }
-    Ok(index.search_scanned(request, cosines)?)
+    Ok(cosines)
+}
+
+/// Searches by words. What the files of an index make the library below do is not known: it may panic.
+fn by_words(
+    search: impl FnOnce() -> std::result::Result<Vec<embedder_index::Hit>, embedder_index::Error>,
+) -> Result<Vec<embedder_index::Hit>> {
+    let lost = |problem: String| Error::Part {
+        part: Part::LexicalIndex,
+        problem,
+    };
+    failpoint::pass(Failpoint::LexicalSearch).map_err(|injected| lost(injected.to_string()))?;
+    // Searching changes nothing that a panic could leave half done.
+    match catch_unwind(AssertUnwindSafe(search)) {
+        Ok(Ok(hits)) => Ok(hits),
+        Ok(Err(error)) => {
+            let error = Error::from(error);
+            // A vector of the wrong length is the client's.
+            Err(match error.code() {
+                ErrorCode::InvalidQuery => error,
+                _ => lost(error.to_string()),
+            })
+        }
+        Err(_) => Err(lost("a search by words panicked".to_owned())),
+    }
 }
 
 fn retrievers(mode: Mode) -> Retrievers {

@@ -18,7 +18,7 @@ pub(super) fn search(
     filter: &Filter,
     collections: &[Collection],
 ) -> Result<Answer> {
-    let mut under_way = Scan::begin();
+    let mut under_way = Scan::begin(SCAN_TIME_MAX);
     let pattern = if request.mode == Mode::Regex {
         Pattern::regex(&request.query)?
     } else {
@@ -67,14 +67,16 @@ pub(super) fn search(
 #[derive(Debug)]
 pub(super) struct Scan {
     started: Instant,
+    time_max: Duration,
     pub(super) skipped_files: u64,
     was_cut_short: bool,
 }
 
 impl Scan {
-    pub(super) fn begin() -> Scan {
+    pub(super) fn begin(time_max: Duration) -> Scan {
         Scan {
             started: Instant::now(),
+            time_max,
             skipped_files: 0,
             was_cut_short: false,
         }
@@ -82,7 +84,7 @@ impl Scan {
 
     /// Whether it has had its time; from then on its answer says so.
     pub(super) fn is_over(&mut self) -> bool {
-        self.was_cut_short |= self.started.elapsed() > SCAN_TIME_MAX;
+        self.was_cut_short |= self.started.elapsed() > self.time_max;
         self.was_cut_short
     }
 
@@ -102,7 +104,7 @@ impl Scan {
             Vec::new()
         };
         let meta = Meta {
-            served_by: request.mode,
+            served_by: request.mode.into(),
             degraded: !reasons.is_empty(),
             reasons,
             took_ms: millis_since(self.started),
@@ -110,6 +112,7 @@ impl Scan {
             skipped_files: self.skipped_files,
             model: None,
             model_problem: None,
+            age_ms: None,
             changes_behind: 0,
             collections: collections.iter().map(Searched::from).collect(),
         };
@@ -131,7 +134,7 @@ pub(super) fn facts_of(
 }
 
 /// A scan of a hundred thousand chunks takes a tenth of a second; a pattern that needs this long is a mistake.
-const SCAN_TIME_MAX: Duration = Duration::from_secs(10);
+pub(super) const SCAN_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A definition of the literal counts more than any number of its uses in one chunk.
 const DEFINITION: f32 = 10_000.0;

@@ -107,13 +107,14 @@ impl Sight<'_> {
             })
             .collect();
         Meta {
-            served_by,
+            served_by: served_by.into(),
             degraded: self.missing.is_some(),
             reasons: self.missing.iter().map(|missing| missing.reason).collect(),
             took_ms: millis_since(started),
             embedded_fraction: self.model.is_some().then(|| counts.embedded_fraction()),
             skipped_files: counts.skipped,
             model_problem: self.missing.as_ref().map(|missing| missing.problem.clone()),
+            age_ms: None,
             changes_behind: self.views.iter().map(|(_, view)| view.behind).sum(),
             model: self.model.map(str::to_owned),
             collections,

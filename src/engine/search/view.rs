@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use embedder_index::{
-    Allowed, ChunkRecord, Collection as IndexCollection, LexicalIndex, Refreshed, VectorSet,
+    Allowed, ChunkRecord, Collection as IndexCollection, LexicalIndex, ParsedQuery, Refreshed,
+    Request, VectorSet,
 };
 
 use super::filter::Filter;
@@ -169,6 +170,13 @@ impl View {
     /// Whether the view shows the collection as it is.
     pub(crate) fn is_of(&self, collection: &Collection) -> bool {
         self.generation == collection.generation
+    }
+
+    /// Whether a search by words works.
+    pub(crate) fn can_search_words(&self) -> bool {
+        let query = ParsedQuery::parse("word");
+        let search = || self.index.search(&Request::new(&query)).is_ok();
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(search)).unwrap_or(false)
     }
 
     /// Whether vectors were added.

@@ -1,66 +1,68 @@
 //! Searching in a running server: many at once, over views that follow the store.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use embedder_index::QueryVector;
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use embedder_reliability::Timestamp;
+use embedder_reliability::degradation::{Part, Rung};
 
+use super::answers::Asked;
 use super::documents::has_direction;
 use super::live::LiveCollection;
 use super::{Service, measure};
 use crate::engine::search::filter::Filter;
-use crate::engine::search::{
-    Answer, Missing, Mode, Place, Reason, SearchRequest, Sight, scan_store,
-};
+use crate::engine::search::{Answer, Missing, Mode, Place, SearchRequest, Sight, scan_store};
 use crate::error::{Error, ErrorCode, Result};
+use crate::failpoint::{self, Failpoint};
+use crate::outbound::circuit::{Circuit, Fault, Running};
 use crate::store::{Collection, CollectionKind};
 
-/// Answers kept, at most; their bytes are what bounds the cache.
-const ANSWERS: usize = 10_000;
+/// The share of a rung's time that embedding the query may take; the rest is for comparing.
+const EMBED_SHARE: f64 = 0.8;
 
-/// What an answer weighs beside the texts it holds.
-const HIT_BYTES: u64 = 256;
-
-/// The share of a request's time that embedding the query may take; the rest is for an answer without it.
-const EMBED_SHARE: f64 = 0.6;
-
-/// How long the query's embedding may take where the caller gave no deadline.
-const EMBED_TIME_MAX: Duration = Duration::from_secs(5);
-
-/// Answers to questions that were asked before, at the same state of the same collections.
-pub(crate) struct AnswerCache {
-    answers: Cache<String, Arc<Answer>, ByBytes>,
+/// On what terms a search is made.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    /// When the request came.
+    pub(crate) now: Timestamp,
+    /// When it must be answered.
+    pub(crate) deadline: Instant,
+    /// The least that may answer.
+    pub(crate) lowest: Rung,
+    /// On whose behalf it is made.
+    pub(crate) tenant: Option<String>,
 }
 
-#[derive(Clone)]
-struct ByBytes;
-
-impl Weighter<String, Arc<Answer>> for ByBytes {
-    fn weight(&self, key: &String, answer: &Arc<Answer>) -> u64 {
-        let texts: usize = answer
-            .hits
-            .iter()
-            .map(|hit| {
-                let context: usize = hit.context.iter().map(|part| part.text.len()).sum();
-                hit.snippet.text.len() + hit.path.len() + context
-            })
-            .sum();
-        (key.len() + texts) as u64 + HIT_BYTES * (answer.hits.len() as u64 + 1)
-    }
+/// A question that can be asked.
+pub(super) struct Question {
+    pub(super) collections: Vec<Arc<LiveCollection>>,
+    pub(super) request: SearchRequest,
+    pub(super) filter: Filter,
 }
 
-impl AnswerCache {
-    pub(crate) fn new(bytes_max: u64) -> AnswerCache {
-        AnswerCache {
-            answers: Cache::with_weighter(ANSWERS, bytes_max, ByBytes),
+impl Question {
+    /// Refuses what no rung could answer.
+    pub(super) fn check(&self) -> Result<()> {
+        let Some(vector) = &self.request.vector else {
+            let by_clients =
+                |live: &Arc<LiveCollection>| live.collection().kind == CollectionKind::Vectors;
+            if self.request.mode == Mode::Vector && self.collections.iter().any(by_clients) {
+                return Err(Error::Query {
+                    problem: "the vectors of this collection come from clients".to_owned(),
+                    remedy: "send the query's `vector` as well".to_owned(),
+                });
+            }
+            return Ok(());
+        };
+        if has_direction(vector) {
+            return Ok(());
         }
-    }
-
-    /// Returns how much the answers weigh.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.answers.weight()
+        Err(Error::Query {
+            problem: "the vector has no direction".to_owned(),
+            remedy: "send finite numbers that are neither all close to zero nor beyond counting"
+                .to_owned(),
+        })
     }
 }
 
@@ -77,19 +79,19 @@ impl Service {
     /// Answers a question about collections, all of which must be there; of `request.collections` nothing is read.
     ///
     /// # Errors
-    /// What cannot be asked; a deadline that passed; those of the store.
+    /// What cannot be asked; a deadline that passed; what cannot be answered on these terms.
     pub(crate) async fn search(
         self: &Arc<Self>,
         collections: Vec<Arc<LiveCollection>>,
         mut request: SearchRequest,
-        deadline: Option<Instant>,
+        terms: &Terms,
     ) -> Result<Found> {
         request.check()?;
         let filter = Filter::new(&request.filter)?;
         request.collections.clear();
         let collections = in_order(collections);
-        let key = cache_key(&request, &collections);
-        if let Some(answer) = self.answers.answers.get(&key) {
+        let asked = Asked::new(terms.tenant.as_deref(), &request, &collections);
+        if let Some(answer) = self.remembered(&asked, terms.now) {
             self.metrics.cache_hits_total.inc();
             return Ok(Found {
                 answer,
@@ -97,20 +99,17 @@ impl Service {
             });
         }
         self.metrics.cache_misses_total.inc();
-        let (vector, missing) = self
-            .query_vector(&collections, &mut request, deadline)
-            .await?;
         let mode = request.mode;
-        let answer = self
-            .searching(deadline, move |service| {
-                service.answer(&collections, &request, &filter, vector, missing)
-            })
-            .await?;
-        let answer = Arc::new(answer);
+        let question = Arc::new(Question {
+            collections,
+            request,
+            filter,
+        });
+        let answer = Arc::new(self.walk(&question, &asked, terms).await?);
         measure::searched(&self.metrics, &answer.meta);
         // What was cut short or lacks something may be better in a moment.
         if !answer.meta.degraded && mode != Mode::Regex {
-            self.answers.answers.insert(key, Arc::clone(&answer));
+            self.remember(asked, &answer, terms.now);
         }
         Ok(Found {
             answer,
@@ -152,38 +151,96 @@ impl Service {
         self.searches.run(deadline, move || work(&service)).await?
     }
 
-    fn answer(
+    /// Answers by an index or by a scan, and tells the parts that take part how it went.
+    pub(super) fn answer(
         &self,
-        collections: &[Arc<LiveCollection>],
-        request: &SearchRequest,
-        filter: &Filter,
+        question: &Question,
+        mode: Mode,
         vector: Option<Arc<QueryVector>>,
         missing: Option<Missing>,
     ) -> Result<Answer> {
         let started = Instant::now();
-        let db = self.connections.take()?;
-        if !request.mode.is_ranked() {
-            let all: Vec<_> = collections.iter().map(|live| live.as_of_now()).collect();
-            return scan_store(db.store(), request, filter, &all);
-        }
-        let with_places = !filter.is_open();
-        self.with_sight(
-            collections,
-            db.store(),
-            with_places,
-            vector,
-            missing,
-            |mut sight| {
+        let request = &SearchRequest {
+            mode,
+            ..question.request.clone()
+        };
+        let parts: &[Part] = match mode {
+            Mode::Hybrid if vector.is_some() => {
+                &[Part::Store, Part::LexicalIndex, Part::VectorIndex]
+            }
+            Mode::Hybrid | Mode::Text => &[Part::Store, Part::LexicalIndex],
+            Mode::Vector => &[Part::Store, Part::VectorIndex],
+            Mode::Literal | Mode::Regex | Mode::Direct => &[Part::Store],
+        };
+        self.with_parts(parts, || {
+            let db = self.connections.take()?;
+            failpoint::pass(Failpoint::StoreRead).map_err(store_lost)?;
+            if !mode.is_ranked() {
+                let all: Vec<_> = collections_of(question);
+                return scan_store(db.store(), request, &question.filter, &all);
+            }
+            let with_places = !question.filter.is_open();
+            let look = |mut sight: Sight<'_>| {
                 let by_clients = |&(collection, _): &(&Collection, _)| {
                     collection.kind == CollectionKind::Vectors
                 };
-                if request.mode == Mode::Text || sight.views.iter().any(by_clients) {
+                if mode == Mode::Text || sight.views.iter().any(by_clients) {
                     // The model plays no part.
                     sight.model = None;
                 }
-                sight.search(started, request, filter)
-            },
-        )
+                sight.search(started, request, &question.filter)
+            };
+            let (collections, store) = (&question.collections, db.store());
+            self.with_sight(collections, store, with_places, vector, missing, look)
+        })
+    }
+
+    /// Does work that needs some parts, unless one of them is left alone, and tells each how it went.
+    pub(super) fn with_parts<T>(
+        &self,
+        parts: &[Part],
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let now = self.clock.now();
+        let mut running: Vec<(Part, Running<'_>)> = Vec::with_capacity(parts.len());
+        for &part in parts {
+            let circuit: &Circuit = self.dependencies.of_part(part);
+            match circuit.begin(now) {
+                Ok(begun) => running.push((part, begun)),
+                Err(_) => {
+                    return Err(Error::Part {
+                        part,
+                        problem: "it is left alone for a while".to_owned(),
+                    });
+                }
+            }
+        }
+        let done = work();
+        let lost = done.as_ref().err().map(part_of);
+        for (part, running) in running {
+            running.ended(match lost {
+                None => None,
+                Some(Some(lost)) if lost == part => Some(Fault::Permanent),
+                // Whether it works was not seen.
+                Some(_) => Some(Fault::Request),
+            });
+        }
+        done
+    }
+
+    fn remembered(&self, asked: &Asked, now: Timestamp) -> Option<Arc<Answer>> {
+        let running = self.dependencies.cache.begin(now).ok()?;
+        let injected = failpoint::pass(Failpoint::Cache);
+        running.ended(injected.err().map(|_| Fault::Permanent));
+        injected.ok()?;
+        self.answers.fresh(asked)
+    }
+
+    fn remember(&self, asked: Asked, answer: &Arc<Answer>, now: Timestamp) {
+        if let Ok(running) = self.dependencies.cache.begin(now) {
+            self.answers.keep(asked, answer, now);
+            running.ended(None);
+        }
     }
 
     /// Looks at collections, loaded if they are not yet.
@@ -229,86 +286,60 @@ impl Service {
         })
     }
 
-    /// Returns the vector to compare with, or what is missing for it.
-    async fn query_vector(
+    /// Returns the vector to compare with, where one is to be had without waiting for long.
+    pub(super) async fn query_vector(
         &self,
-        collections: &[Arc<LiveCollection>],
-        request: &mut SearchRequest,
-        deadline: Option<Instant>,
-    ) -> Result<(Option<Arc<QueryVector>>, Option<Missing>)> {
-        if let Some(vector) = request.vector.take() {
-            if !has_direction(&vector) {
-                return Err(Error::Query {
-                    problem: "the vector has no direction".to_owned(),
-                    remedy:
-                        "send finite numbers that are neither all close to zero nor beyond counting"
-                            .to_owned(),
-                });
-            }
-            return Ok((Some(Arc::new(QueryVector::new(&vector)?)), None));
+        question: &Question,
+        until: Instant,
+    ) -> Result<Arc<QueryVector>> {
+        if let Some(vector) = &question.request.vector {
+            return Ok(Arc::new(QueryVector::new(vector)?));
         }
-        if !matches!(request.mode, Mode::Hybrid | Mode::Vector) {
-            return Ok((None, None));
-        }
-        let by_clients =
-            |live: &Arc<LiveCollection>| live.collection().kind == CollectionKind::Vectors;
-        if collections.iter().any(by_clients) {
-            if request.mode == Mode::Vector {
-                return Err(Error::Query {
-                    problem: "the vectors of this collection come from clients".to_owned(),
-                    remedy: "send the query's `vector` as well".to_owned(),
-                });
-            }
-            request.mode = Mode::Text;
-            return Ok((None, None));
-        }
-        let model = match self.model.get() {
-            Ok(model) => model,
-            Err(_) if request.mode == Mode::Vector => {
-                return Err(self.model.required().err().unwrap_or(Error::Interrupted));
-            }
-            Err(problem) => {
-                return Ok((
-                    None,
-                    Some(Missing {
-                        reason: Reason::ModelMissing,
-                        problem: problem.to_string(),
-                    }),
-                ));
-            }
-        };
+        let model = self.model.required()?;
         let now = Instant::now();
-        let time = deadline.map_or(EMBED_TIME_MAX, |deadline| {
-            deadline
-                .saturating_duration_since(now)
-                .mul_f64(EMBED_SHARE)
-                .min(EMBED_TIME_MAX)
-        });
-        let embedded =
-            tokio::time::timeout(time, model.query_vector(&request.query, Some(now + time))).await;
-        let (reason, error) = match embedded {
-            Ok(Ok(vector)) => return Ok((Some(vector), None)),
-            Ok(Err(error)) if error.code() == ErrorCode::Timeout => (Reason::EmbedTimeout, error),
-            Ok(Err(error)) => (Reason::EmbedUnavailable, error),
-            Err(_) => (
-                Reason::EmbedTimeout,
-                Error::Reported {
-                    code: ErrorCode::Timeout,
-                    message: "the query was not embedded in time".to_owned(),
-                    remedy: Some("allow more time, or search in the mode `text`".to_owned()),
-                },
-            ),
-        };
-        if request.mode == Mode::Vector {
-            return Err(error);
-        }
-        Ok((
-            None,
-            Some(Missing {
-                reason,
-                problem: error.to_string(),
-            }),
-        ))
+        let time = until
+            .saturating_duration_since(now)
+            .mul_f64(EMBED_SHARE)
+            .min(self.dependencies.encoder.policy().timeout);
+        model
+            .query_vector(
+                &question.request.query,
+                now + time,
+                &self.dependencies.encoder,
+            )
+            .await
+    }
+}
+
+/// Returns the collections of a question as they are now.
+pub(super) fn collections_of(question: &Question) -> Vec<Collection> {
+    let lives = question.collections.iter();
+    lives.map(|live| live.as_of_now()).collect()
+}
+
+/// Returns the part whose failure an error is, if it is one's.
+pub(super) fn part_of(error: &Error) -> Option<Part> {
+    if let Error::Part { part, .. } = error {
+        return Some(*part);
+    }
+    if matches!(error, Error::Index(_)) && error.code() != ErrorCode::InvalidQuery {
+        return Some(Part::LexicalIndex);
+    }
+    let is_of_the_store = matches!(
+        error.code(),
+        ErrorCode::StoreDamaged
+            | ErrorCode::StoreVersion
+            | ErrorCode::Io
+            | ErrorCode::DiskFull
+            | ErrorCode::PermissionDenied
+    );
+    is_of_the_store.then_some(Part::Store)
+}
+
+fn store_lost(injected: failpoint::Injected) -> Error {
+    Error::Part {
+        part: Part::Store,
+        problem: injected.to_string(),
     }
 }
 
@@ -317,14 +348,4 @@ fn in_order(mut collections: Vec<Arc<LiveCollection>>) -> Vec<Arc<LiveCollection
     collections.sort_by_key(|live| live.collection().id);
     collections.dedup_by_key(|live| live.collection().id);
     collections
-}
-
-/// Returns a text that is the same only for the same question about the same state of the same collections.
-fn cache_key(request: &SearchRequest, collections: &[Arc<LiveCollection>]) -> String {
-    use std::fmt::Write;
-    let mut key = format!("{request:?}");
-    for live in collections {
-        let _ = write!(key, "|{}@{}", live.collection().id.0, live.version());
-    }
-    key
 }

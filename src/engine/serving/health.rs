@@ -3,9 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use embedder_reliability::circuit_breaker::CircuitState;
+
 use super::Service;
+use crate::engine::search::View;
+use crate::failpoint::{self, Failpoint};
 use crate::observability::health::{HealthCheckable, Reason, Verdict};
 use crate::observability::metrics::{Dependency, JobState, SystemMetrics};
+use crate::outbound::circuit::{Circuit, Fault};
 
 /// A batch takes tenths of a second; one that takes this long never ends.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
@@ -27,7 +32,9 @@ pub fn checks(service: &Arc<Service>) -> Vec<Box<dyn HealthCheckable>> {
         check(Dependency::ContentStore, true, content_store),
         check(Dependency::HubStore, true, hub_store),
         check(Dependency::Encoder, false, encoder),
-        check(Dependency::LexicalIndex, false, views),
+        check(Dependency::LexicalIndex, false, lexical_index),
+        check(Dependency::VectorIndex, false, vector_index),
+        check(Dependency::Cache, false, cache),
         check(Dependency::Disk, false, disk),
     ]
 }
@@ -58,10 +65,12 @@ fn content_store(service: &Service) -> Verdict {
         .connections
         .take()
         .and_then(|db| Ok(db.store().last_seq()?));
-    match read {
-        Ok(_) if service.connections.writer().is_running() => Verdict::Healthy,
-        Ok(_) | Err(_) => Verdict::Failed(Reason::Unavailable),
+    if read.is_err() || !service.connections.writer().is_running() {
+        return Verdict::Failed(Reason::Unavailable);
     }
+    service.drive(&service.dependencies.store, || {
+        failpoint::pass(Failpoint::StoreRead).is_ok()
+    })
 }
 
 fn hub_store(service: &Service) -> Verdict {
@@ -85,11 +94,32 @@ fn encoder(service: &Service) -> Verdict {
     if stuck.is_some_and(|stuck| stuck > STUCK_AFTER) {
         return Verdict::Failed(Reason::Timeout);
     }
-    if model.batcher().is_healthy() {
-        Verdict::Healthy
-    } else {
-        Verdict::Failed(Reason::Unavailable)
+    if !model.batcher().is_healthy() {
+        return Verdict::Failed(Reason::Unavailable);
     }
+    service.drive(&service.dependencies.encoder, || model.can_embed())
+}
+
+/// Words are searched only where that failed: searches tell how it is.
+fn lexical_index(service: &Service) -> Verdict {
+    match views(service) {
+        Verdict::Healthy => service.drive(&service.dependencies.lexical, || {
+            failpoint::pass(Failpoint::LexicalSearch).is_ok() && service.can_search_words()
+        }),
+        broken @ (Verdict::Degraded(_) | Verdict::Failed(_)) => broken,
+    }
+}
+
+fn vector_index(service: &Service) -> Verdict {
+    service.drive(&service.dependencies.vectors, || {
+        failpoint::pass(Failpoint::VectorSearch).is_ok()
+    })
+}
+
+fn cache(service: &Service) -> Verdict {
+    service.drive(&service.dependencies.cache, || {
+        failpoint::pass(Failpoint::Cache).is_ok()
+    })
 }
 
 /// Collections that could not be loaded are not found by searches.
@@ -110,6 +140,31 @@ fn disk(service: &Service) -> Verdict {
 }
 
 impl Service {
+    /// Says how a dependency is by its breaker, and where that is not closed makes a call of its own, if the breaker lets
+    /// one through: so it closes also while nobody asks. `works` makes the call.
+    fn drive(&self, circuit: &Circuit, works: impl FnOnce() -> bool) -> Verdict {
+        if circuit.breaker().state() == CircuitState::Closed {
+            return Verdict::Healthy;
+        }
+        if let Ok(running) = circuit.begin(self.clock.now()) {
+            running.ended((!works()).then_some(Fault::Permanent));
+        }
+        let verdict = match circuit.breaker().state() {
+            CircuitState::Closed => Verdict::Healthy,
+            CircuitState::HalfOpen => Verdict::Degraded(Reason::Unavailable),
+            CircuitState::Open => Verdict::Failed(Reason::Unavailable),
+        };
+        self.follow_level(self.clock.now());
+        verdict
+    }
+
+    /// Whether a search by words of some collection works.
+    fn can_search_words(&self) -> bool {
+        let live = self.library().values().next().cloned();
+        let Some(live) = live else { return true };
+        live.read_view().as_ref().is_none_or(View::can_search_words)
+    }
+
     /// Brings the metrics up to date that are read and not counted.
     pub fn measure(&self) {
         let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
@@ -131,5 +186,7 @@ impl Service {
         metrics
             .documents_pending_vectors
             .set(i64::try_from(pending).unwrap_or(i64::MAX));
+        self.dependencies.measure(metrics);
+        self.follow_level(self.clock.now());
     }
 }

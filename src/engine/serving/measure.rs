@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::engine::audit::DenialReason;
 use crate::engine::embed::batcher::{self, BatchObserver};
-use crate::engine::search::{Meta, Reason};
+use crate::engine::search::Meta;
 use crate::observability::metrics::{
     AuthFailure, DegradationReason, DropReason, JobOutcome, Lane, Metrics, ServedBy,
 };
@@ -66,13 +66,9 @@ pub(crate) fn searched(metrics: &Metrics, meta: &Meta) {
             .observe(Duration::from_secs_f64(meta.took_ms.max(0.0) / 1e3));
     }
     for reason in &meta.reasons {
-        metrics.degradation_events_total[match reason {
-            Reason::ModelMissing => DegradationReason::ModelMissing,
-            Reason::OutOfTime => DegradationReason::OutOfTime,
-            Reason::EmbedTimeout => DegradationReason::EmbedTimeout,
-            Reason::EmbedUnavailable => DegradationReason::EmbedUnavailable,
-        }]
-        .inc();
+        if let Some(reason) = DegradationReason::from_name(reason.name()) {
+            metrics.degradation_events_total[reason].inc();
+        }
     }
 }
 

@@ -1,20 +1,26 @@
 //! The model of a running server: loaded once, shared by all, replaced when a better one can be had.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use embedder_index::QueryVector;
 use embedder_index::embedded_text::query_text;
 use embedder_inference::{InputKind, Tokens};
 use quick_cache::sync::Cache;
 
+use super::Service;
+use super::dependencies::left_alone;
 use super::live::VectorsOf;
 use crate::config::Config;
 use crate::engine::embed::Embedder;
 use crate::engine::embed::batcher::{
-    BatchObserver, Batcher, BatcherLimits, Lane, Pending, Refused, Threads,
+    BatchObserver, Batcher, BatcherLimits, Lane, Pending, Refused, Threads, Vectors,
 };
 use crate::error::{Error, ErrorCode, Result};
+use crate::outbound::circuit::{Attempt, CallError, Circuit, Fault};
+
+/// When a call that found no room is worth making again.
+const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Vectors of queries that were asked before: a kilobyte and a half each.
 const QUERY_VECTORS: usize = 4_096;
@@ -88,22 +94,98 @@ impl Model {
             })
     }
 
-    /// Returns the vector of a query, from memory if it was asked before.
+    /// Whether a text can be embedded. It waits for the encoder, which may take for ever.
+    pub(crate) fn can_embed(&self) -> bool {
+        let text = self.embedder.tokenize("a word", InputKind::Query);
+        let pending = self.submit(Lane::Interactive, vec![text], None);
+        pending.is_ok_and(|pending| pending.wait().is_ok())
+    }
+
+    /// Returns the vector of a query, from memory if it was asked before; through the encoder's circuit.
+    ///
+    /// # Errors
+    /// A deadline that passed; a full queue; an encoder that failed, or is left alone.
     pub(crate) async fn query_vector(
         &self,
         query: &str,
-        deadline: Option<Instant>,
+        deadline: Instant,
+        circuit: &Circuit,
     ) -> Result<Arc<QueryVector>> {
         if let Some(known) = self.queries.get(query) {
             return Ok(known);
         }
         let tokens = self.embedder.tokenize(&query_text(query), InputKind::Query);
-        let vectors = self
-            .submit(Lane::Interactive, vec![tokens], deadline)?
-            .await?;
+        let attempt = |attempt: Attempt| {
+            let submitted = self.submit(
+                Lane::Interactive,
+                vec![tokens.clone()],
+                Some(Instant::now() + attempt.timeout),
+            );
+            async { Ok::<_, Error>(submitted?.await?) }
+        };
+        let vectors = circuit
+            .call(Some(deadline), attempt, fault_of)
+            .await
+            .map_err(|error| unavailable("the encoder", error))?;
         let vector = Arc::new(QueryVector::new(&vectors.into_numbers())?);
         self.queries.insert(Arc::from(query), Arc::clone(&vector));
         Ok(vector)
+    }
+}
+
+/// Returns whose fault an error of the encoder is: a full queue and a caller that leaves are not its own.
+pub(crate) fn fault_of(error: &Error) -> Fault {
+    match error.code() {
+        ErrorCode::Internal | ErrorCode::ModelInvalid => Fault::Transient,
+        _ => Fault::Request,
+    }
+}
+
+/// Returns what a failed call is to clients.
+pub(crate) fn unavailable(what: &str, error: CallError<Error>) -> Error {
+    match error {
+        CallError::Open(open) => left_alone(what, open.retry_after()),
+        CallError::Busy => Error::Busy {
+            what: format!("too many calls of {what} are under way"),
+            retry_after: BUSY_RETRY_AFTER,
+        },
+        CallError::TimedOut(_) | CallError::Deadline => Error::Reported {
+            code: ErrorCode::Timeout,
+            message: format!("{what} did not answer in time"),
+            remedy: Some("allow more time".to_owned()),
+        },
+        CallError::Failed(error) if fault_of(&error) == Fault::Transient => Error::Unavailable {
+            code: ErrorCode::DependencyUnavailable,
+            what: format!("{what} failed"),
+            retry_after: BUSY_RETRY_AFTER,
+        },
+        CallError::Failed(error) => error,
+    }
+}
+
+impl Service {
+    /// Embeds the texts of a client, as many as they are, through the encoder's circuit.
+    ///
+    /// # Errors
+    /// As [`Model::submit`]; a deadline that passed; an encoder that failed, or is left alone.
+    pub(crate) async fn embed(
+        &self,
+        model: &Model,
+        lane: Lane,
+        texts: Vec<Tokens>,
+        deadline: Instant,
+        began: Instant,
+    ) -> Result<Vectors> {
+        let circuit = &self.dependencies.encoder;
+        let running = circuit
+            .begin(self.clock.at(began))
+            .map_err(|open| left_alone("the encoder", open.retry_after()))?;
+        let embedded = match model.submit(lane, texts, Some(deadline)) {
+            Ok(pending) => pending.await.map_err(Error::from),
+            Err(error) => Err(error),
+        };
+        running.ended_untimed(embedded.as_ref().err().map(fault_of));
+        embedded.map_err(|error| unavailable("the encoder", CallError::Failed(error)))
     }
 }
 

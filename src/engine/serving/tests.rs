@@ -34,6 +34,17 @@ fn document(id: &str, text: &str) -> NewDocument {
     }
 }
 
+/// The terms of somebody who has time.
+fn terms(service: &Service) -> Terms {
+    let now = service.clock.now();
+    Terms {
+        now,
+        deadline: service.clock.moment(now.plus(DEADLINE)),
+        lowest: embedder_reliability::degradation::Rung::Cached,
+        tenant: None,
+    }
+}
+
 /// The ids of the documents that a search finds, best first.
 fn found(service: &Arc<Service>, collection: &str, request: SearchRequest) -> Vec<String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -41,7 +52,7 @@ fn found(service: &Arc<Service>, collection: &str, request: SearchRequest) -> Ve
         .build()
         .unwrap();
     let live = service.live(collection).unwrap();
-    let found = runtime.block_on(service.search(vec![live], request, None));
+    let found = runtime.block_on(service.search(vec![live], request, &terms(service)));
     let hits = &found.unwrap().answer.hits;
     hits.iter().map(|hit| hit.path.clone()).collect()
 }

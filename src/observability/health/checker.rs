@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
@@ -77,8 +77,8 @@ impl HealthChecker {
         }
     }
 
-    /// Looks at the dependencies from now on, and at the disk of the data directory. `jitter` returns random numbers
-    /// from 0 to 1. Does nothing where it was started before.
+    /// Looks at the dependencies from now on, once in `interval`, and at the disk of the data directory. `jitter` returns
+    /// random numbers from 0 to 1. Does nothing where it was started before.
     ///
     /// # Panics
     /// When the system has no thread to give.
@@ -86,6 +86,7 @@ impl HealthChecker {
         &self,
         checks: Vec<Box<dyn HealthCheckable>>,
         data_dir: PathBuf,
+        interval: Duration,
         jitter: impl FnMut() -> f64 + Send + 'static,
     ) {
         let mut running = self.running();
@@ -96,7 +97,7 @@ impl HealthChecker {
         let (scheduler, events) = Scheduler::new(
             checks,
             data_dir,
-            Timing::default(),
+            Timing::every(interval),
             Arc::clone(&self.metrics),
             jitter,
             move |status| publisher.publish(status, Instant::now()),
@@ -432,7 +433,12 @@ mod tests {
         let (asked, has_asked) = mpsc::channel();
         let (_allow, allowed) = mpsc::channel();
         let check = Asked { asked, allowed };
-        checker.start(vec![Box::new(check)], PathBuf::from("/"), || 0.5);
+        checker.start(
+            vec![Box::new(check)],
+            PathBuf::from("/"),
+            Duration::from_secs(5),
+            || 0.5,
+        );
         checker.set_serving();
         assert_eq!(checker.ready(now), Err(NotPassed::Unhealthy));
         has_asked.recv().unwrap();
@@ -448,9 +454,19 @@ mod tests {
         let (allow, allowed) = mpsc::channel();
         drop(allow);
         let check = Asked { asked, allowed };
-        checker.start(vec![Box::new(check)], PathBuf::from("/"), || 1.0);
+        checker.start(
+            vec![Box::new(check)],
+            PathBuf::from("/"),
+            Duration::from_secs(5),
+            || 1.0,
+        );
         // A second start changes nothing.
-        checker.start(Vec::new(), PathBuf::from("/"), || 1.0);
+        checker.start(
+            Vec::new(),
+            PathBuf::from("/"),
+            Duration::from_secs(5),
+            || 1.0,
+        );
         for _ in 0..10_000 {
             let _ = checker.ready(now);
             let _ = checker.live(now);

@@ -22,6 +22,17 @@ pub(super) struct Timing {
     pub(super) timeout: Duration,
 }
 
+impl Timing {
+    /// Rounds in this interval; a check may take no longer than it.
+    pub(super) fn every(interval: Duration) -> Timing {
+        Timing {
+            interval,
+            timeout: TIMEOUT.min(interval.mul_f64(1.0 - JITTER)),
+        }
+    }
+}
+
+#[cfg(test)]
 impl Default for Timing {
     fn default() -> Timing {
         Timing {

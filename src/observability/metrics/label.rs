@@ -89,6 +89,8 @@ labels! {
     Dependency = "dependency" {
         /// The model and the threads that embed with it.
         Encoder = "encoder",
+        /// A remote provider of embeddings.
+        EmbeddingProvider = "embedding_provider",
         /// The database of what is indexed.
         ContentStore = "content_store",
         /// The database of keys and coordination.
@@ -149,6 +151,96 @@ labels! {
         EmbedTimeout = "embed_timeout",
         /// The encoder refused or failed.
         EmbedUnavailable = "embed_unavailable",
+        /// The vectors could not be compared.
+        VectorIndexUnavailable = "vector_index_unavailable",
+        /// The text index could not be searched.
+        TextIndexUnavailable = "text_index_unavailable",
+        /// The store could not be read.
+        StoreUnavailable = "store_unavailable",
+        /// There was more to do than could be done well.
+        Overload = "overload",
+        /// An operator switched something off.
+        Manual = "manual",
+        /// What failed works again, and is not relied on yet.
+        Recovering = "recovering",
+    }
+
+    /// Whether the calls of a dependency pass.
+    BreakerState = "state" {
+        /// They pass.
+        Closed = "closed",
+        /// They are refused.
+        Open = "open",
+        /// A few pass, as probes.
+        HalfOpen = "half_open",
+    }
+
+    /// Why a circuit breaker changed its state.
+    TransitionReason = "reason" {
+        /// Several requests failed in a row.
+        ConsecutiveFailures = "consecutive_failures",
+        /// Too many calls failed.
+        FailureRate = "failure_rate",
+        /// Too many calls were slow.
+        SlowRate = "slow_rate",
+        /// The dependency asked to be left alone for long.
+        RetryAfter = "retry_after",
+        /// The time it was to stay open has passed.
+        Elapsed = "elapsed",
+        /// Enough probes succeeded.
+        ProbesSucceeded = "probes_succeeded",
+        /// Too many probes failed.
+        ProbesFailed = "probes_failed",
+        /// Somebody decided it.
+        Manual = "manual",
+    }
+
+    /// What became of a call.
+    CallOutcome = "outcome" {
+        /// It brought what it was made for.
+        Success = "success",
+        /// It failed.
+        Failure = "failure",
+        /// It took too long.
+        Timeout = "timeout",
+        /// The dependency had too much to do.
+        Overload = "overload",
+        /// The request was at fault.
+        Ignored = "ignored",
+        /// The breaker did not let it through.
+        Refused = "refused",
+        /// There was no room for it.
+        Busy = "busy",
+    }
+
+    /// Why a failed call was not made again.
+    RetryStop = "reason" {
+        /// Trying again cannot help, or must not happen.
+        NotRetryable = "not_retryable",
+        /// It was refused before it was made.
+        Refused = "refused",
+        /// All attempts failed.
+        Exhausted = "exhausted",
+        /// Too many calls fail already.
+        BudgetEmpty = "budget_empty",
+        /// There was no time left.
+        Deadline = "deadline",
+    }
+
+    /// A way in which the service is less than whole.
+    DegradationMode = "mode" {
+        /// Nothing is found by meaning.
+        VectorSearch = "vector_search",
+        /// Nothing is found by indexed words.
+        TextIndex = "text_index",
+        /// No answer is remembered.
+        Caching = "caching",
+        /// Neither words nor meaning.
+        BothIndexes = "both_indexes",
+        /// The store cannot be read.
+        StoreReads = "store_reads",
+        /// There is more to do than can be done well.
+        Overload = "overload",
     }
 
     /// Who texts are embedded for.

@@ -7,8 +7,9 @@ use super::encode::Encoder;
 use super::family::{Family, Metric, Start};
 use super::histogram::{BUCKETS, Durations, Sizes};
 use super::label::{
-    AuthFailure, CloseReason, DegradationReason, Dependency, DropReason, JobOutcome, JobState,
-    Label, LabelInfo, Lane, RefuseReason, Route, ServedBy, ShedReason, Status, Values, Version,
+    AuthFailure, BreakerState, CallOutcome, CloseReason, DegradationMode, DegradationReason,
+    Dependency, DropReason, JobOutcome, JobState, Label, LabelInfo, Lane, RefuseReason, RetryStop,
+    Route, ServedBy, ShedReason, Status, TransitionReason, Values, Version,
 };
 use crate::error::ErrorCode;
 
@@ -225,8 +226,26 @@ metrics! {
 
     /// Whether the circuit breaker of a dependency is open (1) and calls are refused.
     circuit_breaker_open: Gauge [Dependency], One;
+    /// The state of a dependency's circuit breaker: 1 for the one it is in.
+    breaker_state: Gauge [Dependency, BreakerState], One;
+    /// Changes of the state of a circuit breaker, by the new state.
+    breaker_transitions_total: Counter [Dependency, BreakerState, TransitionReason], One;
+    /// Calls of a dependency, by what became of them.
+    breaker_calls_total: Counter [Dependency, CallOutcome], One;
     /// Calls that were tried again.
     retry_attempts_total: Counter [Dependency], One;
+    /// Failed calls that were not tried again.
+    retries_stopped_total: Counter [Dependency, RetryStop], One;
+    /// What the callers of a dependency may still spend on trying again, of 500.
+    retry_budget_balance: Gauge [Dependency], One;
+    /// How much of the service there is: 0 all, 1 degraded, 2 minimal.
+    degradation_level: Gauge, One;
+    /// Whether the service is less than whole in this way (1).
+    degradation_mode: Gauge [DegradationMode], One;
+    /// Time spent in each way of being less than whole.
+    degraded_seconds_total: ReadCounter [DegradationMode], Seconds;
+    /// Searches that a better way of answering could not answer, by what answered instead and why.
+    fallbacks_total: Counter [ServedBy, DegradationReason], One;
     /// Time that health checks took.
     health_check_seconds: Durations [Dependency], Seconds;
     /// Health: 1 healthy, 0.5 degraded, 0 unhealthy.

@@ -117,10 +117,17 @@ async fn a_call_that_hangs_ends_at_its_timeout_and_counts() {
     let (circuit, told) = circuit(|policy| policy.retry.attempts = 1);
     let started = circuit.clock().now();
     for _ in 0..3 {
-        let hung = circuit.call(None, |_| std::future::pending::<Result<(), Fault>>(), |fault| *fault);
+        let hung = circuit.call(
+            None,
+            |_| std::future::pending::<Result<(), Fault>>(),
+            |fault| *fault,
+        );
         assert!(matches!(hung.await, Err(CallError::TimedOut(_))));
     }
-    assert_eq!(circuit.clock().now().since(started), Duration::from_secs(30));
+    assert_eq!(
+        circuit.clock().now().since(started),
+        Duration::from_secs(30)
+    );
     assert_eq!(circuit.breaker().state(), CircuitState::Open);
     assert_eq!(*told.ended.lock().unwrap(), [CallOutcome::Timeout; 3]);
 }
@@ -131,7 +138,9 @@ async fn a_caller_in_a_hurry_says_nothing_about_the_dependency() {
     for _ in 0..50 {
         let deadline = tokio::time::Instant::now() + Duration::from_millis(100);
         let attempt = |_| std::future::pending::<Result<(), Fault>>();
-        let hung = circuit.call(Some(deadline.into_std()), attempt, |fault| *fault).await;
+        let hung = circuit
+            .call(Some(deadline.into_std()), attempt, |fault| *fault)
+            .await;
         assert!(matches!(hung, Err(CallError::Deadline)));
     }
     assert_eq!(circuit.breaker().state(), CircuitState::Closed);
@@ -157,7 +166,10 @@ async fn no_more_calls_are_under_way_than_may_be() {
     assert_eq!(*told.ended.lock().unwrap(), [CallOutcome::Busy]);
     first.abort();
     let _ = first.await;
-    assert!(call(&circuit, &[]).await.0.is_ok(), "a call that is dropped gives its room back");
+    assert!(
+        call(&circuit, &[]).await.0.is_ok(),
+        "a call that is dropped gives its room back"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,11 +182,16 @@ async fn a_dependency_that_says_when_to_come_back_is_waited_for() {
     assert!(circuit.clock().now().since(started) >= Duration::from_secs(4));
 
     let absurd = Some(Duration::from_secs(86_400));
-    let overload = Fault::Overload { retry_after: absurd };
+    let overload = Fault::Overload {
+        retry_after: absurd,
+    };
     let (answer, calls) = call(&circuit, &[overload; 9]).await;
     assert!(answer.is_err());
     assert_eq!(calls, 1);
-    let refused = circuit.breaker().try_acquire(circuit.clock().now()).unwrap_err();
+    let refused = circuit
+        .breaker()
+        .try_acquire(circuit.clock().now())
+        .unwrap_err();
     assert_eq!(refused.retry_after(), Duration::from_secs(300));
 }
 
@@ -190,20 +207,45 @@ async fn a_breaker_that_opens_meanwhile_does_not_hide_the_cause() {
         async { Err::<(), _>(Fault::Transient) }
     };
     let answer = circuit.call(None, attempt, |fault| *fault).await;
-    assert!(matches!(answer, Err(CallError::Failed(Fault::Transient))), "{answer:?}");
+    assert!(
+        matches!(answer, Err(CallError::Failed(Fault::Transient))),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn blocking_work_is_done_unless_the_breaker_is_open() {
-    let (circuit, _) = circuit(|_| {});
-    let run = |ended: Result<u32, Fault>| {
-        circuit.run(circuit.clock().now(), move || ended, |fault| *fault)
+async fn work_of_our_own_is_done_unless_the_breaker_is_open() {
+    let (circuit, told) = circuit(|_| {});
+    let run = |fault| {
+        circuit
+            .begin(circuit.clock().now())
+            .map(|running| running.ended(fault))
     };
-    assert_eq!(run(Ok(1)).unwrap(), 1);
+    run(None).unwrap();
     for _ in 0..3 {
-        run(Err(Fault::Permanent)).unwrap_err();
+        run(Some(Fault::Permanent)).unwrap();
     }
-    assert!(matches!(run(Ok(1)), Err(CallError::Open(_))));
+    run(None).unwrap_err();
+    let ended = told.ended.lock().unwrap();
+    assert_eq!(ended.first(), Some(&CallOutcome::Success));
+    assert_eq!(ended.last(), Some(&CallOutcome::Refused));
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_of_any_length_is_not_slow_where_its_length_was_asked_for() {
+    for (is_timed, expected) in [(true, CircuitState::Open), (false, CircuitState::Closed)] {
+        let (circuit, _) = circuit(|policy| policy.breaker.calls_min = 2);
+        for _ in 0..2 {
+            let running = circuit.begin(circuit.clock().now()).unwrap();
+            tokio::time::advance(Duration::from_secs(9)).await;
+            if is_timed {
+                running.ended(None);
+            } else {
+                running.ended_untimed(None);
+            }
+        }
+        assert_eq!(circuit.breaker().state(), expected, "timed: {is_timed}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -97,7 +97,8 @@ fn numbers_of(embedding: Embedding) -> Result<Vec<f32>, BadAnswer> {
             if bytes.len() % 4 != 0 {
                 return Err(BadAnswer::Malformed);
             }
-            let number = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+            let number =
+                |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
             Ok(bytes.chunks_exact(4).map(number).collect())
         }
     }
@@ -119,36 +120,80 @@ mod tests {
     #[test]
     fn every_text_gets_its_own_vector_or_none_gets_any() {
         let check = |body: serde_json::Value, expected: Result<Vec<Vec<f32>>, BadAnswer>| {
-            assert_eq!(vectors_of(body.to_string().as_bytes(), 2, 2), expected, "{body}");
+            assert_eq!(
+                vectors_of(body.to_string().as_bytes(), 2, 2),
+                expected,
+                "{body}"
+            );
         };
         let row = |index: usize, embedding: serde_json::Value| json!({"index": index, "embedding": embedding});
         let (a, b) = (json!([1.0, 2.0]), json!([3.0, 4.0]));
         let both = Ok(vec![vec![1.0, 2.0], vec![3.0, 4.0]]);
-        check(json!({"data": [row(0, a.clone()), row(1, b.clone())]}), both.clone());
-        check(json!({"data": [row(1, b.clone()), row(0, a.clone())]}), both.clone());
-        let in_base64 = json!(base64::engine::general_purpose::STANDARD.encode(
-            [3.0_f32, 4.0].iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<_>>()
-        ));
-        check(json!({"data": [row(0, a.clone()), row(1, in_base64)]}), both);
+        check(
+            json!({"data": [row(0, a.clone()), row(1, b.clone())]}),
+            both.clone(),
+        );
+        check(
+            json!({"data": [row(1, b.clone()), row(0, a.clone())]}),
+            both.clone(),
+        );
+        let in_base64 = json!(
+            base64::engine::general_purpose::STANDARD.encode(
+                [3.0_f32, 4.0]
+                    .iter()
+                    .flat_map(|number| number.to_le_bytes())
+                    .collect::<Vec<_>>()
+            )
+        );
+        check(
+            json!({"data": [row(0, a.clone()), row(1, in_base64)]}),
+            both,
+        );
         let count = Err(BadAnswer::WrongCount);
         check(json!({"data": [row(0, a.clone())]}), count.clone());
-        check(json!({"data": [row(0, a.clone()), row(0, b.clone())]}), count.clone());
-        check(json!({"data": [row(0, a.clone()), row(7, b.clone())]}), count);
+        check(
+            json!({"data": [row(0, a.clone()), row(0, b.clone())]}),
+            count.clone(),
+        );
+        check(
+            json!({"data": [row(0, a.clone()), row(7, b.clone())]}),
+            count,
+        );
         let (found, expected) = (1, 2);
         check(
             json!({"data": [row(0, a.clone()), row(1, json!([1.0]))]}),
             Err(BadAnswer::WrongDimensions { found, expected }),
         );
         let no_direction = Err(BadAnswer::NoDirection);
-        check(json!({"data": [row(0, a.clone()), row(1, json!([0.0, 0.0]))]}), no_direction.clone());
-        check(json!({"data": [row(0, a.clone()), row(1, json!([3e38, 3e38]))]}), no_direction.clone());
-        let nan = json!(base64::engine::general_purpose::STANDARD.encode(
-            [f32::NAN, 1.0].iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<_>>()
-        ));
-        check(json!({"data": [row(0, a.clone()), row(1, nan)]}), no_direction);
+        check(
+            json!({"data": [row(0, a.clone()), row(1, json!([0.0, 0.0]))]}),
+            no_direction.clone(),
+        );
+        check(
+            json!({"data": [row(0, a.clone()), row(1, json!([3e38, 3e38]))]}),
+            no_direction.clone(),
+        );
+        let nan = json!(
+            base64::engine::general_purpose::STANDARD.encode(
+                [f32::NAN, 1.0]
+                    .iter()
+                    .flat_map(|number| number.to_le_bytes())
+                    .collect::<Vec<_>>()
+            )
+        );
+        check(
+            json!({"data": [row(0, a.clone()), row(1, nan)]}),
+            no_direction,
+        );
         let malformed = Err(BadAnswer::Malformed);
-        check(json!({"data": [row(0, a.clone()), row(1, json!([null, 1.0]))]}), malformed.clone());
-        check(json!({"data": [row(0, a), row(1, json!("not base64"))]}), malformed.clone());
+        check(
+            json!({"data": [row(0, a.clone()), row(1, json!([null, 1.0]))]}),
+            malformed.clone(),
+        );
+        check(
+            json!({"data": [row(0, a), row(1, json!("not base64"))]}),
+            malformed.clone(),
+        );
         check(json!({"error": {"message": "no"}}), malformed);
     }
 

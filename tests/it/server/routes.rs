@@ -20,6 +20,8 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("POST" | "DELETE", "/v1/admin/roots" | "/v1/collections/{collection}/sources") => {
             json!({"path": "/nowhere/at/all"})
         }
+        ("PUT", "/v1/admin/breakers/{dependency}") => json!({"action": "reset"}),
+        ("PUT", "/v1/admin/degradation") => json!({"off": ["cache"], "for_s": 1}),
         ("POST", _) => json!({}),
         _ => return None,
     })
@@ -30,7 +32,8 @@ fn call(server: &TestServer, method: &str, path: &str, collection: &str) -> Ask 
         .replace("{collection}", collection)
         .replace("{id}", "1")
         .replace("{path}", "a.rs")
-        .replace("{model}", "a-model");
+        .replace("{model}", "a-model")
+        .replace("{dependency}", "encoder");
     assert!(
         !address.contains('{'),
         "{path} has a part that this test does not know"

@@ -8,16 +8,17 @@ use super::{Assessment, DegradationMode, Inputs, assess};
 use crate::Timestamp;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 
-/// How long something must have been well before it is relied on again.
+/// How long something must have been well before it is relied on again, where nothing else is said.
 pub const HEALTHY_FOR: Duration = Duration::from_secs(10);
 
 /// The least time between two improvements of the level.
 pub const RAISE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What the service can do, followed over time: a failure counts at once, its end only after [`HEALTHY_FOR`], and the level
+/// What the service can do, followed over time: a failure counts at once, its end only after a while ([`HEALTHY_FOR`]), and the level
 /// rises at most once in [`RAISE_INTERVAL`]. So a part that comes and goes does not make answers come and go with it.
 #[derive(Debug)]
 pub struct GracefulDegradation {
+    healthy_for: Duration,
     history: Mutex<History>,
     /// The modes that hold, for those who only read.
     modes: AtomicU64,
@@ -33,16 +34,9 @@ struct History {
 }
 
 impl Default for GracefulDegradation {
+    /// Waits for [`HEALTHY_FOR`].
     fn default() -> GracefulDegradation {
-        GracefulDegradation {
-            history: Mutex::new(History {
-                failed: [None; Part::ALL.len()],
-                overloaded: None,
-                raised: None,
-                current: Assessment::FULL,
-            }),
-            modes: AtomicU64::new(0),
-        }
+        GracefulDegradation::new(HEALTHY_FOR)
     }
 }
 
@@ -56,6 +50,20 @@ pub struct Change {
 }
 
 impl GracefulDegradation {
+    /// Begins with all being well. What failed is relied on again when it has been well for `healthy_for`.
+    pub fn new(healthy_for: Duration) -> GracefulDegradation {
+        GracefulDegradation {
+            healthy_for,
+            history: Mutex::new(History {
+                failed: [None; Part::ALL.len()],
+                overloaded: None,
+                raised: None,
+                current: Assessment::FULL,
+            }),
+            modes: AtomicU64::new(0),
+        }
+    }
+
     /// Returns what the service can do, without a lock.
     pub fn current(&self) -> Assessment {
         let bits = self.modes.load(Ordering::Relaxed);
@@ -70,7 +78,7 @@ impl GracefulDegradation {
     /// nobody tells of does not pass.
     pub fn observe(&self, inputs: &Inputs, now: Timestamp) -> Option<Change> {
         let mut history = lock(&self.history);
-        let change = history.observe(inputs, now);
+        let change = history.observe(inputs, self.healthy_for, now);
         let bits = history.current.modes.bits();
         self.modes.store(u64::from(bits), Ordering::Relaxed);
         change
@@ -78,7 +86,12 @@ impl GracefulDegradation {
 }
 
 impl History {
-    fn observe(&mut self, inputs: &Inputs, now: Timestamp) -> Option<Change> {
+    fn observe(
+        &mut self,
+        inputs: &Inputs,
+        healthy_for: Duration,
+        now: Timestamp,
+    ) -> Option<Change> {
         for part in Part::ALL {
             if inputs.failed.contains(*part) {
                 self.failed[part.position() as usize] = Some(now);
@@ -87,7 +100,7 @@ impl History {
         if inputs.is_overloaded {
             self.overloaded = Some(now);
         }
-        let is_recent = |at: Option<Timestamp>| at.is_some_and(|at| now.since(at) < HEALTHY_FOR);
+        let is_recent = |at: Option<Timestamp>| at.is_some_and(|at| now.since(at) < healthy_for);
         let failed = Part::ALL.iter().copied();
         let remembered = Inputs {
             failed: failed

@@ -1,0 +1,188 @@
+//! How much of the service there is.
+//!
+//! It follows from the circuit breakers, from whether there is a model, from the load, and from what an operator has
+//! switched off; nothing else sets it, so nothing can be forgotten.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use embedder_reliability::Timestamp;
+use embedder_reliability::circuit_breaker::CircuitState;
+use embedder_reliability::degradation::{
+    Assessment, DegradationMode, GracefulDegradation, Inputs, Member, Part, ServiceLevel, Set,
+};
+
+use super::Service;
+use crate::engine::search::Reason;
+use crate::observability::metrics;
+
+/// The longest that an operator can switch something off at a time.
+pub const FORCED_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Who makes the vectors of queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EmbeddedBy {
+    /// The model of this machine.
+    Model,
+    /// Whoever asks.
+    Clients,
+}
+
+impl EmbeddedBy {
+    const ALL: [EmbeddedBy; 2] = [Self::Model, Self::Clients];
+}
+
+/// How much of the service there is.
+pub(crate) struct Level {
+    /// For each of those who make vectors: where one of them fails, searches that need another are as good as ever.
+    graceful: [GracefulDegradation; EmbeddedBy::ALL.len()],
+    forced: Mutex<Option<Forced>>,
+    counted: Mutex<Counted>,
+}
+
+/// What an operator has switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Forced {
+    /// What.
+    pub(crate) parts: Set<Part>,
+    /// Until when.
+    pub(crate) until: Timestamp,
+}
+
+/// Time in each mode.
+#[derive(Default)]
+struct Counted {
+    at: Timestamp,
+    seconds: [f64; DegradationMode::ALL.len()],
+}
+
+impl Level {
+    /// All is well. What failed is relied on again when it has been well for `healthy_for`.
+    pub(crate) fn new(healthy_for: Duration) -> Level {
+        Level {
+            graceful: EmbeddedBy::ALL.map(|_| GracefulDegradation::new(healthy_for)),
+            forced: Mutex::default(),
+            counted: Mutex::default(),
+        }
+    }
+
+    fn forced(&self) -> MutexGuard<'_, Option<Forced>> {
+        self.forced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forced_now(&self, now: Timestamp) -> Option<Forced> {
+        let mut forced = self.forced();
+        if forced.is_some_and(|forced| now >= forced.until) {
+            *forced = None;
+        }
+        *forced
+    }
+}
+
+impl Service {
+    /// Returns what the service can do now for a search whose query is embedded by this.
+    pub(crate) fn assess(&self, by: EmbeddedBy, now: Timestamp) -> Assessment {
+        let graceful = &self.level.graceful[by as usize];
+        let change = graceful.observe(&self.inputs(by, now), now);
+        if let Some(change) = change
+            && by == EmbeddedBy::Model
+        {
+            self.tell_of_level(&change.from, &change.to);
+        }
+        graceful.current()
+    }
+
+    /// Returns what the service could do when it was last looked at.
+    pub fn level(&self) -> Assessment {
+        self.level.graceful[EmbeddedBy::Model as usize].current()
+    }
+
+    /// Returns why a part cannot be used, or that nothing fails any more.
+    pub(crate) fn why_lost(&self, part: Part, now: Timestamp) -> Reason {
+        let forced = self.level.forced_now(now);
+        if forced.is_some_and(|forced| forced.parts.contains(part)) {
+            return Reason::Manual;
+        }
+        if part == Part::Embedder && self.model.get().is_err() {
+            return Reason::ModelMissing;
+        }
+        match self.dependencies.of_part(part).breaker().state() {
+            CircuitState::Closed => Reason::Recovering,
+            CircuitState::Open | CircuitState::HalfOpen => Reason::of_lost(part),
+        }
+    }
+
+    /// Lets the time pass that metrics count, and the level rise where it may.
+    pub(crate) fn follow_level(&self, now: Timestamp) {
+        let current = self.assess(EmbeddedBy::Model, now);
+        let mut counted = self
+            .level
+            .counted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let passed = now.since(counted.at).as_secs_f64();
+        let is_first = counted.at == Timestamp::ZERO;
+        counted.at = now;
+        for mode in DegradationMode::ALL {
+            let Some(label) = metrics::DegradationMode::from_name(mode.name()) else {
+                continue;
+            };
+            let holds = current.modes.contains(*mode);
+            if holds && !is_first {
+                counted.seconds[mode.position() as usize] += passed;
+            }
+            let seconds = counted.seconds[mode.position() as usize];
+            self.metrics.degraded_seconds_total[label].set(Some(seconds));
+            self.metrics.degradation_mode[label].set(i64::from(holds));
+        }
+        self.metrics.degradation_level.set(match current.level {
+            ServiceLevel::Full => 0,
+            ServiceLevel::Degraded => 1,
+            ServiceLevel::Minimal => 2,
+        });
+    }
+
+    /// Returns what an operator has switched off.
+    pub(super) fn forced(&self, now: Timestamp) -> Option<Forced> {
+        self.level.forced_now(now)
+    }
+
+    /// Switches something off, or on again.
+    pub(super) fn force(&self, forced: Option<Forced>) {
+        *self.level.forced() = forced;
+    }
+
+    fn inputs(&self, by: EmbeddedBy, now: Timestamp) -> Inputs {
+        let is_needed = |part: &Part| *part != Part::Embedder || by == EmbeddedBy::Model;
+        let failing = |part: &Part| {
+            let breaker = self.dependencies.of_part(*part).breaker();
+            is_needed(part) && breaker.state() != CircuitState::Closed
+        };
+        let forced = self.level.forced_now(now);
+        let mut forced = forced.map(|forced| forced.parts).unwrap_or_default();
+        if by == EmbeddedBy::Model && self.model.get().is_err() {
+            // It is not there: it counts from now on, and no longer than that.
+            forced.insert(Part::Embedder);
+        }
+        Inputs {
+            failed: Part::ALL.iter().copied().filter(failing).collect(),
+            forced,
+            is_overloaded: false,
+        }
+    }
+
+    fn tell_of_level(&self, from: &Assessment, to: &Assessment) {
+        let modes: Vec<_> = to.modes.iter().map(DegradationMode::name).collect();
+        let modes = if modes.is_empty() {
+            "all is well".to_owned()
+        } else {
+            modes.join(", ")
+        };
+        let (before, level) = (from.level.name(), to.level.name());
+        if to.level > from.level {
+            tracing::warn!(from = before, to = level, "The service is {level}: {modes}");
+        } else {
+            tracing::info!(from = before, to = level, "The service is {level}: {modes}");
+        }
+    }
+}
