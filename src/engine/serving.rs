@@ -41,6 +41,7 @@ pub(crate) mod measure;
 mod model;
 pub mod resilience;
 mod run;
+mod supervisor;
 #[cfg(test)]
 mod tests;
 
@@ -220,6 +221,7 @@ impl Service {
         }
         self.spawn("filler", Service::run_filler);
         self.spawn("housekeeping", Service::keep_house);
+        self.spawn("supervisor", Service::supervise);
         Ok(())
     }
 
@@ -379,8 +381,7 @@ impl Service {
     }
 
     fn load_model(&self) {
-        let observer = Arc::new(BatchMeasure(Arc::clone(&self.metrics)));
-        let loaded = Model::load(&self.config, observer);
+        let loaded = self.load_model_anew();
         match &loaded {
             Ok(model) => tracing::info!(model = model.embedder().name(), "Loaded the model"),
             Err(error) => tracing::warn!("No model, so text search only: {error}"),
@@ -388,13 +389,26 @@ impl Service {
         self.model.set(loaded);
     }
 
+    fn load_model_anew(&self) -> Result<Model> {
+        let observer = Arc::new(BatchMeasure(Arc::clone(&self.metrics)));
+        Model::load(&self.config, observer)
+    }
+
+    /// Wakes the filler for every collection that lacks vectors.
+    fn fill_pending(&self) {
+        for live in self.library().values() {
+            if live.pending_vectors() != Some(0) {
+                self.filler.wake(live);
+            }
+        }
+    }
+
     /// Looks again for a model that was missing; every collection then gets its vectors.
     fn look_for_model(&self) -> Result<()> {
         if self.model.get().is_ok() {
             return Ok(());
         }
-        let observer = Arc::new(BatchMeasure(Arc::clone(&self.metrics)));
-        let Ok(model) = Model::load(&self.config, observer) else {
+        let Ok(model) = self.load_model_anew() else {
             return Ok(());
         };
         tracing::info!(model = model.embedder().name(), "Found a model");
@@ -409,22 +423,24 @@ impl Service {
         Ok(())
     }
 
+    /// Lets this much time pass; returns false when the server ends.
+    fn rest_for(&self, time: Duration) -> bool {
+        let guard = self
+            .ending
+            .lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .ending
+            .told
+            .wait_timeout_while(guard, time, |()| !self.is_ending())
+            .unwrap_or_else(PoisonError::into_inner);
+        drop(waited);
+        !self.is_ending()
+    }
+
     fn keep_house(&self) {
-        loop {
-            let guard = self
-                .ending
-                .lock
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            let waited = self
-                .ending
-                .told
-                .wait_timeout_while(guard, HOUSEKEEPING_EVERY, |()| !self.is_ending())
-                .unwrap_or_else(PoisonError::into_inner);
-            drop(waited);
-            if self.is_ending() {
-                return;
-            }
+        while self.rest_for(HOUSEKEEPING_EVERY) {
             self.access.keep_house(&self.metrics);
             if let Err(error) = self.look_for_model() {
                 tracing::warn!("Looking for a model failed: {error}");
@@ -432,6 +448,7 @@ impl Service {
             for live in self.library().values() {
                 live.rest();
             }
+            self.fill_pending();
         }
     }
 

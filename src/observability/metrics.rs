@@ -34,8 +34,9 @@ pub use format::{Format, OPENMETRICS, PROMETHEUS_TEXT};
 pub use histogram::{BUCKETS, Durations, Histogram, Sizes};
 pub use label::{
     AuthFailure, BreakerState, CallOutcome, CloseReason, DegradationMode, DegradationReason,
-    Dependency, DropReason, JobOutcome, JobState, Label, LabelInfo, Lane, RefuseReason, RetryStop,
-    Route, ServedBy, ShedReason, Status, TransitionReason, Values, Version,
+    Dependency, DropReason, JobOutcome, JobState, Label, LabelInfo, Lane, RecoveryOutcome,
+    RefuseReason, RetryStop, Route, ServedBy, ShedReason, Status, TransitionReason, Values,
+    Version,
 };
 pub use markdown::markdown;
 pub use system::SystemMetrics;

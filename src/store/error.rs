@@ -70,11 +70,25 @@ pub enum StoreError {
         /// What SQLite said.
         detail: String,
     },
+    /// The disk failed a commit; nothing is written until the database was opened anew.
+    #[error("writing to {} has stopped since the disk failed a commit", .path.display())]
+    Stopped {
+        /// The database file.
+        path: PathBuf,
+    },
     /// The thread that writes is gone, or one of its transactions panicked.
     #[error("the writer of {} has ended", .path.display())]
     WriterGone {
         /// The database file.
         path: PathBuf,
+    },
+    /// The disk failed a read, a write or a flush.
+    #[error("the disk failed {}: {detail}", .path.display())]
+    Disk {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        detail: String,
     },
     /// Anything else that the database reports.
     #[error("the store {} failed: {detail}", .path.display())]
@@ -96,8 +110,9 @@ impl StoreError {
             StoreError::Full { .. } => ErrorCode::DiskFull,
             StoreError::LibraryTooOld { .. } => ErrorCode::Internal,
             StoreError::Denied { .. } => ErrorCode::PermissionDenied,
-            StoreError::Failed { .. } => ErrorCode::Io,
+            StoreError::Failed { .. } | StoreError::Disk { .. } => ErrorCode::Io,
             StoreError::WriterGone { .. } => ErrorCode::NotReady,
+            StoreError::Stopped { .. } => ErrorCode::DependencyUnavailable,
         }
     }
 
@@ -122,6 +137,10 @@ impl StoreError {
                 "check the owner and the permissions of the data directory".to_owned()
             }
             StoreError::WriterGone { .. } => "start the server again".to_owned(),
+            StoreError::Stopped { .. } => {
+                "try again in a moment; it is being opened anew".to_owned()
+            }
+            StoreError::Disk { .. } => "look at the disk and at the system's log".to_owned(),
             StoreError::Failed { .. } => return None,
         })
     }

@@ -223,6 +223,7 @@ pub(super) fn explain(path: &Path, error: &rusqlite::Error) -> StoreError {
             }
             _ => StoreError::Denied { path, detail },
         },
+        Some(SqliteCode::SystemIoFailure) => StoreError::Disk { path, detail },
         _ => StoreError::Failed { path, detail },
     }
 }

@@ -8,6 +8,7 @@
 
 mod answers;
 mod bad_input;
+mod faults;
 mod ingest;
 mod models;
 mod search;

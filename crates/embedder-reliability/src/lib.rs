@@ -7,12 +7,14 @@
 //! * [`retry`]: whether a failed call is made again, and when; with a budget that all callers of a dependency share.
 //! * [`admission`]: how much the service takes on at a time, and who goes first.
 //! * [`degradation`]: what the service can still do, as a function of what works.
+//! * [`recovery`]: how often a repair may be tried.
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod admission;
 pub mod circuit_breaker;
 pub mod degradation;
+pub mod recovery;
 pub mod retry;
 
 mod random;

@@ -254,6 +254,14 @@ impl Batcher {
         }
     }
 
+    /// As [`Batcher::stop`], without waiting: threads that hang are left to themselves.
+    pub fn abandon(&self) {
+        for lane in Lane::ALL {
+            self.queue(lane).stop();
+        }
+        lock(&self.workers).clear();
+    }
+
     fn queue(&self, lane: Lane) -> &Arc<SharedQueue> {
         match lane {
             Lane::Interactive => &self.interactive,

@@ -184,11 +184,15 @@ fn by_words(
         part: Part::LexicalIndex,
         problem,
     };
-    failpoint::pass(Failpoint::LexicalSearch).map_err(|injected| lost(injected.to_string()))?;
+    let search = || match failpoint::pass(Failpoint::LexicalSearch) {
+        Ok(()) => Ok(search()),
+        Err(injected) => Err(injected),
+    };
     // Searching changes nothing that a panic could leave half done.
     match catch_unwind(AssertUnwindSafe(search)) {
-        Ok(Ok(hits)) => Ok(hits),
-        Ok(Err(error)) => {
+        Ok(Err(injected)) => Err(lost(injected.to_string())),
+        Ok(Ok(Ok(hits))) => Ok(hits),
+        Ok(Ok(Err(error))) => {
             let error = Error::from(error);
             // A vector of the wrong length is the client's.
             Err(match error.code() {

@@ -51,6 +51,14 @@ impl Connections {
         })
     }
 
+    /// Closes the connections that nobody uses: the next ones are new.
+    pub(crate) fn forget_idle(&self) {
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
     /// Returns the writer that they hand their work to.
     pub(crate) fn writer(&self) -> &WriterThread<ContentDb> {
         &self.writer

@@ -8,6 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use embedder_reliability::circuit_breaker::CircuitState;
+
 use super::Service;
 use super::live::LiveCollection;
 use super::run::ServerRun;
@@ -93,6 +95,10 @@ impl Service {
         let Ok(model) = self.model.get() else {
             return Ok(());
         };
+        // It is woken again when the encoder works.
+        if self.dependencies.encoder.breaker().state() != CircuitState::Closed {
+            return Ok(());
+        }
         let _filling = live.fill();
         let fill = Fill {
             collection: live.collection().id,

@@ -7,7 +7,7 @@ use embedder_index::QueryVector;
 use embedder_reliability::Timestamp;
 use embedder_reliability::degradation::{Part, Rung};
 
-use super::answers::Asked;
+use super::answers::{AnswerCache, Asked};
 use super::documents::has_direction;
 use super::live::LiveCollection;
 use super::{Service, measure};
@@ -229,18 +229,21 @@ impl Service {
     }
 
     fn remembered(&self, asked: &Asked, now: Timestamp) -> Option<Arc<Answer>> {
-        let running = self.dependencies.cache.begin(now).ok()?;
-        let injected = failpoint::pass(Failpoint::Cache);
-        running.ended(injected.err().map(|_| Fault::Permanent));
-        injected.ok()?;
-        self.answers.fresh(asked)
+        self.with_cache(now, |answers| answers.fresh(asked))
+            .flatten()
     }
 
     fn remember(&self, asked: Asked, answer: &Arc<Answer>, now: Timestamp) {
-        if let Ok(running) = self.dependencies.cache.begin(now) {
-            self.answers.keep(asked, answer, now);
-            running.ended(None);
-        }
+        self.with_cache(now, |answers| answers.keep(asked, answer, now));
+    }
+
+    /// Asks the cache, unless it is left alone. Nothing depends on what it says.
+    fn with_cache<T>(&self, now: Timestamp, ask: impl FnOnce(&AnswerCache) -> T) -> Option<T> {
+        let running = self.dependencies.cache.begin(now).ok()?;
+        let injected = failpoint::pass(Failpoint::Cache);
+        let answer = injected.is_ok().then(|| ask(&self.answers));
+        running.ended(injected.err().map(|_| Fault::Permanent));
+        answer
     }
 
     /// Looks at collections, loaded if they are not yet.

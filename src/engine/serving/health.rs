@@ -1,19 +1,17 @@
 //! What a running server depends on, as its health checks see it. Each check does a little of what requests do.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use embedder_reliability::circuit_breaker::CircuitState;
 
 use super::Service;
+use super::supervisor::STUCK_AFTER;
 use crate::engine::search::View;
 use crate::failpoint::{self, Failpoint};
 use crate::observability::health::{HealthCheckable, Reason, Verdict};
 use crate::observability::metrics::{Dependency, JobState, SystemMetrics};
 use crate::outbound::circuit::{Circuit, Fault};
-
-/// A batch takes tenths of a second; one that takes this long never ends.
-const STUCK_AFTER: Duration = Duration::from_secs(30);
 
 /// With less than this left, writing may fail any moment: a merge of the text index takes as much.
 const DISK_FREE_BYTES_MIN: u64 = 512 * 1024 * 1024;
@@ -65,6 +63,9 @@ fn content_store(service: &Service) -> Verdict {
         .connections
         .take()
         .and_then(|db| Ok(db.store().last_seq()?));
+    if service.connections.writer().has_failed() {
+        return Verdict::Failed(Reason::IoError);
+    }
     if read.is_err() || !service.connections.writer().is_running() {
         return Verdict::Failed(Reason::Unavailable);
     }

@@ -340,6 +340,48 @@ impl LiveCollection {
         }
     }
 
+    /// Builds the text index anew from the store, and the view from both.
+    ///
+    /// # Errors
+    /// Those of the store and the disk; a search then tries to load what there is.
+    pub(crate) fn rebuild(
+        &self,
+        db: &mut dyn StoreWriter,
+        data_dir: &DataDir,
+        model: Option<&VectorsOf>,
+    ) -> Result<()> {
+        {
+            let mut follow = self.following()?;
+            follow.writer = None;
+            let folder = data_dir.index_folder(self.collection.id);
+            // It may be gone already, which is why it is rebuilt.
+            match std::fs::remove_dir_all(&folder) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::io("remove", &folder, error)),
+            }
+            self.change(|slot| *slot = None);
+        }
+        let opened = self.open(db, data_dir, model);
+        self.has_changed();
+        opened
+    }
+
+    /// Reads all vectors of the view anew from the store.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) fn reread_vectors(
+        &self,
+        store: &dyn Store,
+        model: Option<&VectorsOf>,
+    ) -> Result<()> {
+        if let Ok(mut follow) = self.following() {
+            follow.vectors = None;
+        }
+        self.sync_vectors(store, model)
+    }
+
     /// Ends it: who comes later finds it gone. Its files can be removed then.
     pub(crate) fn retire(&self) {
         let mut follow = self.follow.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use embedder_inference::{Tokens, Workspace};
+use embedder_reliability::circuit_breaker::CircuitState;
 
 use super::Service;
 use super::live::{Commit, LiveCollection};
@@ -35,7 +36,9 @@ impl Surroundings for ServerRun<'_> {
 
     fn model(&self) -> Option<Arc<Embedder>> {
         let model = self.service.model.get().ok()?;
-        Some(Arc::clone(model.embedder()))
+        let breaker = self.service.dependencies.encoder.breaker();
+        // The filler computes what is missing when the encoder works again.
+        (breaker.state() == CircuitState::Closed).then(|| Arc::clone(model.embedder()))
     }
 
     fn encode(

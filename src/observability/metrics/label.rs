@@ -227,6 +227,18 @@ labels! {
         Deadline = "deadline",
     }
 
+    /// How a repair ended.
+    RecoveryOutcome = "outcome" {
+        /// It works again.
+        Recovered = "recovered",
+        /// Some of it works again.
+        PartialRecovery = "partial_recovery",
+        /// It does not.
+        RecoveryFailed = "recovery_failed",
+        /// It was not tried: too often in too short a time.
+        RetryLater = "retry_later",
+    }
+
     /// A way in which the service is less than whole.
     DegradationMode = "mode" {
         /// Nothing is found by meaning.

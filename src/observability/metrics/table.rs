@@ -8,8 +8,9 @@ use super::family::{Family, Metric, Start};
 use super::histogram::{BUCKETS, Durations, Sizes};
 use super::label::{
     AuthFailure, BreakerState, CallOutcome, CloseReason, DegradationMode, DegradationReason,
-    Dependency, DropReason, JobOutcome, JobState, Label, LabelInfo, Lane, RefuseReason, RetryStop,
-    Route, ServedBy, ShedReason, Status, TransitionReason, Values, Version,
+    Dependency, DropReason, JobOutcome, JobState, Label, LabelInfo, Lane, RecoveryOutcome,
+    RefuseReason, RetryStop, Route, ServedBy, ShedReason, Status, TransitionReason, Values,
+    Version,
 };
 use crate::error::ErrorCode;
 
@@ -244,6 +245,8 @@ metrics! {
     degradation_mode: Gauge [DegradationMode], One;
     /// Time spent in each way of being less than whole.
     degraded_seconds_total: ReadCounter [DegradationMode], Seconds;
+    /// Repairs, by how they ended.
+    recoveries_total: Counter [Dependency, RecoveryOutcome], One;
     /// Searches that a better way of answering could not answer, by what answered instead and why.
     fallbacks_total: Counter [ServedBy, DegradationReason], One;
     /// Time that health checks took.

@@ -285,6 +285,20 @@ impl Grouped for HubDb {
         !self.connection.is_autocommit()
     }
 
+    fn reopen(&mut self) -> StoreResult<()> {
+        let dir = self.path.parent().unwrap_or(Path::new("."));
+        *self = HubDb::open(dir)?;
+        Ok(())
+    }
+
+    fn touch(&mut self) -> StoreResult<()> {
+        // SQLite does not write what it finds unchanged.
+        self.batch(
+            "INSERT INTO state (key, value) VALUES ('touched', '1')
+             ON CONFLICT (key) DO UPDATE SET value = value + 1",
+        )
+    }
+
     fn path(&self) -> &Path {
         &self.path
     }

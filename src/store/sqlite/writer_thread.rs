@@ -3,10 +3,15 @@
 //! What waits at the same time becomes one transaction (group commit): a commit waits for the disk, so ten small
 //! writers together wait once. Each piece of work is a savepoint of its own: one that fails takes back what it did and
 //! nothing else. Nobody is answered before the commit is on disk.
+//!
+//! When the disk fails a commit, a second attempt may report success for what the first one lost: the operating system
+//! forgets that it could not write a page. The writer then refuses everything until the database was opened anew
+//! ([`WriterThread::reopen`]), which checks its structure; what was not acknowledged is written again from its beginning. A
+//! full disk is no such failure.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -39,6 +44,18 @@ pub trait Grouped: Send + 'static {
     /// Whether a transaction is open: some errors end it without being asked to.
     fn is_in_transaction(&self) -> bool;
 
+    /// Closes the database and opens it anew, as if the process had been killed.
+    ///
+    /// # Errors
+    /// Those of the disk; nothing works then until it succeeds.
+    fn reopen(&mut self) -> StoreResult<()>;
+
+    /// Writes something that is never the same, so that the commit shows whether the disk takes it.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn touch(&mut self) -> StoreResult<()>;
+
     /// Returns the database file, for messages.
     fn path(&self) -> &Path;
 }
@@ -52,6 +69,8 @@ pub struct WriterThread<D> {
     sender: Mutex<Option<SyncSender<Work<D>>>>,
     thread: Mutex<Option<JoinHandle<D>>>,
     waiting: Arc<AtomicUsize>,
+    /// Whether the disk failed a commit.
+    has_failed: Arc<AtomicBool>,
     path: PathBuf,
 }
 
@@ -65,14 +84,17 @@ impl<D: Grouped> WriterThread<D> {
         let path = database.path().to_owned();
         let waiting = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&waiting);
+        let has_failed = Arc::new(AtomicBool::new(false));
+        let failed = Arc::clone(&has_failed);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(database, &receiver, &counter))
+            .spawn(move || run(database, &receiver, &counter, &failed))
             .expect("a thread can be started while the program starts");
         WriterThread {
             sender: Mutex::new(Some(sender)),
             thread: Mutex::new(Some(thread)),
             waiting,
+            has_failed,
             path,
         }
     }
@@ -82,6 +104,43 @@ impl<D: Grouped> WriterThread<D> {
     /// # Errors
     /// Those of the work and of the commit; [`StoreError::WriterGone`] after [`WriterThread::stop`] or a panic.
     pub fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut D) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        if self.has_failed() {
+            return Err(StoreError::Stopped {
+                path: self.path.clone(),
+            });
+        }
+        self.hand_over(work)
+    }
+
+    /// Opens the database anew after the disk has failed a commit. What was acknowledged before is there.
+    ///
+    /// # Errors
+    /// Those of the disk; it can be tried again.
+    pub fn reopen(&self) -> StoreResult<()> {
+        let has_failed = Arc::clone(&self.has_failed);
+        self.hand_over(move |database: &mut D| {
+            // The group's transaction has nothing in it, or nothing that was acknowledged.
+            if database.is_in_transaction() {
+                database.roll_back();
+            }
+            let opened = database
+                .reopen()
+                .and_then(|()| database.begin())
+                .and_then(|()| database.touch());
+            has_failed.store(opened.is_err(), Ordering::Release);
+            opened
+        })
+    }
+
+    /// Whether the disk failed a commit, so that nothing is written until the database was opened anew.
+    pub fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Acquire)
+    }
+
+    fn hand_over<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut D) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
@@ -130,7 +189,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn run<D: Grouped>(mut database: D, receiver: &Receiver<Work<D>>, waiting: &AtomicUsize) -> D {
+fn run<D: Grouped>(
+    mut database: D,
+    receiver: &Receiver<Work<D>>,
+    waiting: &AtomicUsize,
+    has_failed: &AtomicBool,
+) -> D {
     while let Ok(first) = receiver.recv() {
         let mut count = 1;
         let mut answers = Answers::begin(&mut database);
@@ -142,7 +206,7 @@ fn run<D: Grouped>(mut database: D, receiver: &Receiver<Work<D>>, waiting: &Atom
             count += 1;
         }
         waiting.fetch_sub(count, Ordering::Relaxed);
-        answers.end(&mut database);
+        answers.end(&mut database, has_failed);
     }
     database
 }
@@ -176,13 +240,19 @@ impl Answers {
         }
     }
 
-    fn end(mut self, database: &mut impl Grouped) {
+    fn end(mut self, database: &mut impl Grouped, has_failed: &AtomicBool) {
         let committed = match std::mem::replace(&mut self.begun, Ok(())) {
             Ok(()) => database.commit(),
             Err(error) => Err(error),
         };
         if committed.is_err() && database.is_in_transaction() {
             database.roll_back();
+        }
+        if let Err(StoreError::Disk { detail, .. }) = &committed {
+            // Before anybody is told: who hears of it finds no writer that goes on.
+            has_failed.store(true, Ordering::Release);
+            let path = database.path().display();
+            tracing::error!("Writing to {path} has stopped: the disk failed a commit: {detail}");
         }
         self.tell(&committed);
     }
@@ -208,6 +278,8 @@ mod tests {
         commits: usize,
         is_open: bool,
         is_full: bool,
+        is_failing: bool,
+        reopened: usize,
     }
 
     impl Grouped for Numbers {
@@ -219,6 +291,12 @@ mod tests {
         fn commit(&mut self) -> StoreResult<()> {
             if self.is_full {
                 return Err(full());
+            }
+            if self.is_failing {
+                return Err(StoreError::Disk {
+                    path: "numbers.db".into(),
+                    detail: "fsync failed".to_owned(),
+                });
             }
             self.is_open = false;
             self.committed.append(&mut self.pending);
@@ -233,6 +311,19 @@ mod tests {
 
         fn is_in_transaction(&self) -> bool {
             self.is_open
+        }
+
+        fn reopen(&mut self) -> StoreResult<()> {
+            self.reopened += 1;
+            self.is_failing = self.reopened < 2;
+            match self.is_failing {
+                true => Err(full()),
+                false => Ok(()),
+            }
+        }
+
+        fn touch(&mut self) -> StoreResult<()> {
+            Ok(())
         }
 
         fn path(&self) -> &Path {
@@ -341,5 +432,30 @@ mod tests {
             })
             .unwrap();
         assert_eq!(writer.stop().unwrap().committed, [1]);
+    }
+
+    #[test]
+    fn after_a_failed_commit_nothing_is_written_until_the_database_was_opened_anew() {
+        let writer = WriterThread::start(Numbers::default());
+        let put = |number| {
+            writer.call(move |numbers: &mut Numbers| {
+                numbers.pending.push(number);
+                Ok(())
+            })
+        };
+        put(1).unwrap();
+        let failed = writer.call(|numbers| {
+            numbers.pending.push(2);
+            numbers.is_failing = true;
+            Ok(())
+        });
+        assert!(matches!(failed, Err(StoreError::Disk { .. })));
+        assert!(writer.has_failed());
+        assert!(matches!(put(3), Err(StoreError::Stopped { .. })));
+        assert!(writer.reopen().is_err());
+        assert!(matches!(put(4), Err(StoreError::Stopped { .. })));
+        writer.reopen().unwrap();
+        put(5).unwrap();
+        assert_eq!(writer.stop().unwrap().committed, [1, 5]);
     }
 }

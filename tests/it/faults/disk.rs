@@ -1,0 +1,83 @@
+//! The disk fails, fills up, or is slow.
+
+use serde_json::json;
+
+use super::rig::Rig;
+use crate::support::app::{App, wait_until};
+use crate::support::disk::{DiskFaults, SmallDisk};
+
+#[test]
+fn after_a_failed_flush_nothing_is_acknowledged_until_the_store_was_opened_anew() {
+    let Some(app) = App::with_model() else { return };
+    let Some(faults) = DiskFaults::new(&app.data_dir()) else {
+        return;
+    };
+    let env = faults.env();
+    let env: Vec<_> = env
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
+    let rig = Rig::start(&app, &env);
+    faults.fail_fsync(libc::EIO);
+    let refused = rig.write("lost.md", "Nobody was told that this is kept.");
+    assert!(refused.status >= 500, "{}", refused.status);
+    let stopped = rig.write("lost-too.md", "Nor this.");
+    assert!(stopped.status >= 500, "{}", stopped.status);
+    // Reading goes on.
+    rig.assert_whole();
+    rig.embed().with_status(200);
+    wait_until("health has noticed", || rig.health() == "Unhealthy");
+    faults.heal();
+    wait_until("documents are taken again", || {
+        rig.write("kept.md", "The disk is well again.").status == 200
+    });
+    rig.assert_recovers();
+    assert_eq!(rig.server.find("notes", "disk"), ["kept.md"]);
+    let reopened = "embedder_recoveries_total{dependency=\"content_store\",outcome=\"recovered\"}";
+    assert!(rig.metric(reopened) >= 1.0);
+    // What was acknowledged is there after a crash.
+    rig.server.kill9();
+    let server = crate::support::server::TestServer::start(&app, &[], super::rig::QUICK);
+    assert_eq!(server.find("notes", "disk"), ["kept.md"]);
+}
+
+#[test]
+fn a_full_disk_refuses_writes_and_answers_everything_else() {
+    let Some(app) = App::with_model() else { return };
+    let Some(disk) = SmallDisk::at(&app.data_dir(), 64) else {
+        return;
+    };
+    let rig = Rig::start(&app, &[]);
+    disk.fill();
+    let text = "word ".repeat(20_000);
+    rig.write("large.md", &text).problem(507, "disk_full");
+    rig.assert_whole();
+    rig.embed().with_status(200);
+    assert_eq!(rig.readiness(), 200, "it can be read");
+    wait_until("health has noticed", || rig.health() == "Degraded");
+    disk.free();
+    wait_until("documents are taken again", || {
+        rig.write("kept.md", "There is room again.").status == 200
+    });
+    rig.assert_recovers_on_a_small_disk();
+}
+
+#[test]
+fn a_slow_disk_makes_writes_slow_and_nothing_else() {
+    let Some(app) = App::with_model() else { return };
+    let Some(faults) = DiskFaults::new(&app.data_dir()) else {
+        return;
+    };
+    let env = faults.env();
+    let env: Vec<_> = env
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
+    let rig = Rig::start(&app, &env);
+    faults.slow(200);
+    rig.write("slow.md", "It took a while.").with_status(200);
+    rig.assert_whole();
+    rig.search(&json!({"mode": "literal"})).with_status(200);
+    faults.heal();
+    rig.assert_recovers();
+}
