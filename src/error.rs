@@ -22,6 +22,29 @@ pub enum LogLevel {
     Error,
 }
 
+/// What is full where work is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Full {
+    /// All is taken, and the caller has its share.
+    Taken,
+    /// As many wait to be let in as may.
+    Waiting,
+    /// The turn did not come in time.
+    WaitedTooLong,
+    /// The embedding queue.
+    EmbedQueue,
+    /// Searches that wait for a thread.
+    SearchQueue,
+    /// Other work that waits for a thread.
+    WorkQueue,
+    /// Jobs that wait.
+    JobQueue,
+    /// Calls of a dependency.
+    Bulkhead,
+    /// Things of which a caller has enough.
+    OfOneCaller,
+}
+
 macro_rules! error_codes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $http:literal, $exit:literal, $retryable:literal, $level:ident;)+) => {
         /// A stable, documented kind of failure. The exit codes follow `sysexits.h`.
@@ -228,6 +251,8 @@ pub enum Error {
     #[error("{what}")]
     Busy {
         /// Which one.
+        full: Full,
+        /// Which one, in words.
         what: String,
         /// When it is worth trying again.
         retry_after: std::time::Duration,

@@ -12,11 +12,12 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLoc
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use embedder_reliability::admission::{AdmissionPolicy, LimitPolicy};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Error, Full, Result};
 use crate::observability::metrics::Metrics;
 use crate::store::data_dir::{DataDir, WriterLock};
 use crate::store::sqlite::WriterThread;
@@ -28,6 +29,7 @@ pub mod collections;
 mod connections;
 mod dependencies;
 pub mod documents;
+pub(crate) mod door;
 pub mod files;
 mod filler;
 mod find;
@@ -50,6 +52,7 @@ use answers::AnswerCache;
 use changes::Changes;
 use connections::Connections;
 use dependencies::Dependencies;
+use door::Door;
 use filler::Filler;
 pub(crate) use find::Terms;
 use gate::Gate;
@@ -61,6 +64,18 @@ use model::{Model, ModelSlot};
 
 /// Searches that wait for a thread. At a few milliseconds each this is seconds of work.
 const SEARCHES_WAITING_MAX: usize = 1_024;
+
+/// Searches that are let in for each thread: they wait for their query's vector, for a thread, and are on one.
+const SEARCHES_A_THREAD: usize = 8;
+
+/// The most requests for embeddings that are let in, however short their texts are.
+const EMBEDS_MAX: usize = 1_024;
+
+/// Requests for embeddings in bulk that are let in: each may hold thousands of texts and take minutes.
+const BULK_EMBEDS_MAX: usize = 64;
+
+/// How long work may stand in line in any case.
+const STANDING_MIN: Duration = Duration::from_millis(5);
 
 /// Scans of the store at once, in place of searches: each takes a core for tens of milliseconds.
 const SCANS_MAX: usize = 4;
@@ -98,6 +113,8 @@ pub struct Service {
     pub(crate) clock: Clock,
     pub(crate) dependencies: Dependencies,
     level: Level,
+    /// The doors of searches and of texts to be embedded.
+    pub(crate) doors: Doors,
     /// Who may do what, and what they did.
     pub access: Access,
     live: RwLock<BTreeMap<String, Arc<LiveCollection>>>,
@@ -112,12 +129,51 @@ pub struct Service {
     _lock: WriterLock,
 }
 
+/// The doors of the kinds of work that are admitted.
+pub(crate) struct Doors {
+    pub(crate) search: Arc<Door>,
+    pub(crate) embed: Arc<Door>,
+    pub(crate) bulk_embed: Arc<Door>,
+}
+
 /// Whether the server ends.
 #[derive(Default)]
 struct Ending {
     is_ending: AtomicBool,
     lock: Mutex<()>,
     told: Condvar,
+}
+
+impl Doors {
+    fn new(config: &Config, clock: Clock) -> Doors {
+        let door = |what, limit| {
+            let policy = AdmissionPolicy {
+                limit,
+                waiting_max: config.resilience.waiting_max,
+                wait_max: config.resilience.wait_max,
+            };
+            Door::new(what, policy, clock)
+        };
+        let fixed = |limit| LimitPolicy {
+            min: limit,
+            max: limit,
+            initial: limit,
+            wait_min: STANDING_MIN,
+            services: 1.0,
+        };
+        // Two batches of the smallest size for each thread: one that is computed and one that waits for it.
+        let embed = LimitPolicy {
+            min: 4 * config.threads.max(1),
+            max: EMBEDS_MAX,
+            initial: 32 * config.threads.max(1),
+            ..fixed(1)
+        };
+        Doors {
+            search: door("searches", fixed(SEARCHES_A_THREAD * config.threads.max(2))),
+            embed: door("texts to embed", embed),
+            bulk_embed: door("texts to embed in bulk", fixed(BULK_EMBEDS_MAX)),
+        }
+    }
 }
 
 impl Service {
@@ -163,14 +219,25 @@ impl Service {
             model: ModelSlot::empty("it is being loaded"),
             jobs: Jobs::default(),
             filler: Filler::default(),
-            searches: Gate::new("a search", config.threads.max(2), SEARCHES_WAITING_MAX),
-            scans: Gate::new("a scan of the store", SCANS_MAX, SCANS_WAITING_MAX),
-            work: Gate::new("a thread", WORK_MAX, WORK_WAITING_MAX),
-            urgent: Gate::new("a thread", URGENT_MAX, WORK_WAITING_MAX),
+            searches: Gate::new(
+                "a search",
+                Full::SearchQueue,
+                config.threads.max(2),
+                SEARCHES_WAITING_MAX,
+            ),
+            scans: Gate::new(
+                "a scan of the store",
+                Full::SearchQueue,
+                SCANS_MAX,
+                SCANS_WAITING_MAX,
+            ),
+            work: Gate::new("a thread", Full::WorkQueue, WORK_MAX, WORK_WAITING_MAX),
+            urgent: Gate::new("a thread", Full::WorkQueue, URGENT_MAX, WORK_WAITING_MAX),
             answers: AnswerCache::new(config.server.cache_bytes),
             metrics,
             clock,
             dependencies,
+            doors: Doors::new(&config, clock),
             level: Level::new(config.resilience.healthy_for),
             access,
             live: RwLock::new(live),

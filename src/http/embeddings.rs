@@ -1,16 +1,19 @@
 //! `/v1/embeddings` and `/v1/models`, in the shapes that OpenAI clients send and read.
 
+use std::time::Instant;
+
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use embedder_inference::{IdsError, InputKind, Tokens};
+use embedder_reliability::admission::Served;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::app::App;
-use super::extract::{Deadline, Json, Path};
+use super::extract::{Admitted, Deadline, Path};
 use super::problem::Problem;
 use crate::engine::embed::Embedder;
 use crate::engine::embed::batcher::{Lane, Vectors};
@@ -21,9 +24,6 @@ const INPUTS_MAX: usize = 2_048;
 
 /// Text that is tokenised where it is read; more is a millisecond of work and goes to a thread for it.
 const INLINE_BYTES_MAX: usize = 4 * 1024;
-
-/// The header by which a caller says that nobody waits: `bulk`.
-const PRIORITY: &str = "x-priority";
 
 /// Texts to be embedded.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -166,7 +166,10 @@ pub(super) async fn create(
     State(app): State<App>,
     deadline: Deadline,
     headers: HeaderMap,
-    Json(request): Json<EmbeddingsRequest>,
+    Admitted {
+        body: request,
+        mut inside,
+    }: Admitted<EmbeddingsRequest>,
 ) -> Result<Response, Problem> {
     let model = app.service.model.required()?;
     let embedder = std::sync::Arc::clone(model.embedder());
@@ -182,7 +185,7 @@ pub(super) async fn create(
             "leave `dimensions` away",
         ));
     }
-    let lane = match headers.get(PRIORITY).map(|value| value.as_bytes()) {
+    let lane = match headers.get("x-priority").map(|value| value.as_bytes()) {
         Some(b"bulk") => Lane::Bulk,
         _ => Lane::Interactive,
     };
@@ -197,11 +200,19 @@ pub(super) async fn create(
             .await??
     };
     let prompt_tokens = texts.iter().map(|text| text.ids.len()).sum();
+    let submitted = Instant::now();
     // Dropped with this future when the client goes away; what is not begun then never is.
     let vectors = app
         .service
         .embed(&model, lane, texts, deadline.at, deadline.began)
         .await?;
+    if let Some(took) = model.batcher().usual_time(lane, prompt_tokens) {
+        inside.served(Served {
+            waited: submitted.elapsed().saturating_sub(took),
+            took,
+            was_late: false,
+        });
+    }
     let answer = EmbeddingsResponse {
         object: "list",
         data: rows(&vectors, format),

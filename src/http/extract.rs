@@ -8,20 +8,37 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use bytes::Bytes;
+use embedder_reliability::admission::Priority;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use super::app::App;
+use super::guard::Caller;
 use super::problem::Problem;
-use super::routes::Route;
+use super::routes::{Route, Work};
 use super::slow_body::{PacedBody, SlowBody};
+use crate::engine::serving::door::Inside;
 use crate::error::ErrorCode;
 
 /// The caller's deadline, in milliseconds from now.
 pub(super) const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout-ms");
 
+/// The header by which a caller says that nobody waits: `bulk`.
+const PRIORITY: HeaderName = HeaderName::from_static("x-priority");
+
+/// The header by which a caller says that it has asked before, and how often.
+const RETRY_ATTEMPT: HeaderName = HeaderName::from_static("x-retry-attempt");
+
 /// A JSON body. Its type must be `application/json`, it must be whole, and every field must be known.
 pub(super) struct Json<T>(pub(super) T);
+
+/// The same, behind the door of the address's kind of work: the body is whole before the door is tried, and is not looked at
+/// by those who are refused.
+pub(super) struct Admitted<T> {
+    pub(super) body: T,
+    /// To be kept until the work is done.
+    pub(super) inside: Inside,
+}
 
 /// The query of the address. Every parameter must be known.
 pub(super) struct Query<T>(pub(super) T);
@@ -40,20 +57,69 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        require_json(request.headers())?;
-        let is_bulk = request
-            .extensions()
-            .get::<&'static Route>()
-            .is_some_and(|route| route.is_bulk);
-        let limits = &app.service.config().server;
-        let limit = if is_bulk {
-            limits.bulk_bytes_max
-        } else {
-            limits.body_bytes_max
-        };
-        let bytes = read_body(request, limit).await?;
+        let bytes = body_of(request, app).await?;
         parse(&bytes).map(Json)
     }
+}
+
+impl<T: DeserializeOwned> FromRequest<App> for Admitted<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let extensions = request.extensions();
+        let (Some(caller), Some(deadline), Some(route)) = (
+            extensions.get::<Caller>().cloned(),
+            extensions.get::<Deadline>().copied(),
+            extensions.get::<&'static Route>().copied(),
+        ) else {
+            return Err(Problem::new(
+                ErrorCode::Internal,
+                "a request without a guard",
+            ));
+        };
+        let (is_bulk, priority) = priority_of(request.headers());
+        let bytes = body_of(request, app).await?;
+        let doors = &app.service.doors;
+        let door = match route.work {
+            Work::Embedding if is_bulk => &doors.bulk_embed,
+            Work::Embedding => &doors.embed,
+            Work::Searching | Work::Any => &doors.search,
+        };
+        let now = app.service.clock.at(deadline.began);
+        let inside = door.enter(caller.id(), priority, now, deadline.at).await?;
+        let body = parse(&bytes)?;
+        Ok(Admitted { body, inside })
+    }
+}
+
+/// Reads the whole of a JSON body, of the size that the address takes.
+async fn body_of(request: Request, app: &App) -> Result<Bytes, Problem> {
+    require_json(request.headers())?;
+    let is_bulk = request
+        .extensions()
+        .get::<&'static Route>()
+        .is_some_and(|route| route.is_bulk);
+    let limits = &app.service.config().server;
+    let limit = if is_bulk {
+        limits.bulk_bytes_max
+    } else {
+        limits.body_bytes_max
+    };
+    read_body(request, limit).await
+}
+
+/// Returns whether nobody waits for a request, and who goes before it.
+fn priority_of(headers: &HeaderMap) -> (bool, Priority) {
+    let is_bulk = headers.get(PRIORITY).is_some_and(|value| value == "bulk");
+    let attempt = headers.get(RETRY_ATTEMPT).map(|value| value.as_bytes());
+    let priority = if attempt.is_some_and(|attempt| attempt != b"0") {
+        Priority::Retried
+    } else if is_bulk {
+        Priority::Bulk
+    } else {
+        Priority::Interactive
+    };
+    (is_bulk, priority)
 }
 
 impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {

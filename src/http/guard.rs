@@ -1,5 +1,6 @@
 //! Who is calling, and whether they may.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,6 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::Response;
+use embedder_reliability::admission::CallerId;
 
 use super::app::App;
 use super::browser;
@@ -35,6 +37,16 @@ pub(super) struct Caller {
 impl Caller {
     pub(super) fn principal(&self) -> &Arc<Principal> {
         &self.principal
+    }
+
+    /// Returns who it is, to share fairly among: the key, or where nobody is asked for one the address.
+    pub(super) fn id(&self) -> CallerId {
+        let mut hasher = DefaultHasher::new();
+        match self.principal.key_id {
+            Some(key) => key.hash(&mut hasher),
+            None => self.address.hash(&mut hasher),
+        }
+        CallerId(hasher.finish())
     }
 
     /// Whether there is a collection of this name for the caller.

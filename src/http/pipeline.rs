@@ -120,6 +120,9 @@ fn finish(
     let status = response.status();
     let count = |problem: &Problem| {
         app.service.metrics().errors_total[problem.code()].inc();
+        if let Some(full) = problem.full() {
+            app.service.metrics().shed_total[full.into()].inc();
+        }
         problem.log();
     };
     if let Some(problem) = response.extensions().get::<Problem>() {

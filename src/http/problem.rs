@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::error::{Error, ErrorCode, LogLevel};
+use crate::error::{Error, ErrorCode, Full, LogLevel};
 
 /// The media type of problem documents.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
@@ -29,6 +29,8 @@ pub(super) struct Problem {
     detail: String,
     remedy: Option<String>,
     retry_after: Option<Duration>,
+    /// What was full.
+    full: Option<Full>,
     /// What is told to the operator and not to the client.
     cause: Option<String>,
 }
@@ -80,8 +82,14 @@ impl Problem {
             detail: detail.into(),
             remedy: None,
             retry_after: None,
+            full: None,
             cause: None,
         }
+    }
+
+    /// Returns what was full, where that is why.
+    pub(super) fn full(&self) -> Option<Full> {
+        self.full
     }
 
     #[must_use]
@@ -168,6 +176,10 @@ impl Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
         let code = error.code();
+        let full = match &error {
+            Error::Busy { full, .. } => Some(*full),
+            _ => None,
+        };
         let retry_after = match &error {
             Error::Busy { retry_after, .. } | Error::Unavailable { retry_after, .. } => {
                 Some(*retry_after)
@@ -190,6 +202,7 @@ impl From<Error> for Problem {
                 detail: String::new(),
                 remedy: Some("the server's log has the cause under this request id".to_owned()),
                 retry_after,
+                full,
                 cause: Some(error.with_remedy()),
             };
         }
@@ -204,6 +217,7 @@ impl From<Error> for Problem {
             detail: error.to_string(),
             remedy,
             retry_after,
+            full,
             cause: None,
         }
     }
@@ -299,6 +313,7 @@ mod tests {
     #[test]
     fn a_full_queue_says_when_to_come_back() {
         let problem = Problem::from(Error::Busy {
+            full: Full::WorkQueue,
             what: "the queue is full".to_owned(),
             retry_after: Duration::from_millis(1_200),
         });

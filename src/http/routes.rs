@@ -22,6 +22,17 @@ pub(super) enum Needs {
     Scope(Scope),
 }
 
+/// A kind of work, by what it needs most of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// The encoder.
+    Embedding,
+    /// Threads that search.
+    Searching,
+    /// Neither.
+    Any,
+}
+
 /// An address.
 pub(super) struct Route {
     /// `GET`, `PUT`, …
@@ -30,6 +41,8 @@ pub(super) struct Route {
     pub(super) path: &'static str,
     /// What it asks of its caller.
     pub(super) needs: Needs,
+    /// What kind of work it is.
+    pub(super) work: Work,
     /// Whether its body may be large and its answer take long.
     pub(super) is_bulk: bool,
     /// Whether it answers on the ops listener as well.
@@ -47,6 +60,7 @@ const fn route(
         method,
         path,
         needs,
+        work: Work::Any,
         is_bulk: false,
         is_ops: false,
         handler,
@@ -62,6 +76,20 @@ const fn bulk(
     Route {
         is_bulk: true,
         ..route(method, path, needs, handler)
+    }
+}
+
+const fn searching(path: &'static str, handler: fn() -> MethodRouter<App>) -> Route {
+    Route {
+        work: Work::Searching,
+        ..route("POST", path, Of(Searching), handler)
+    }
+}
+
+const fn embedding(path: &'static str, handler: fn() -> MethodRouter<App>) -> Route {
+    Route {
+        work: Work::Embedding,
+        ..bulk("POST", path, Of(Embed), handler)
     }
 }
 
@@ -94,7 +122,7 @@ pub(super) static ROUTES: &[Route] = &[
     route("DELETE", "/session", Key, || routing::delete(sessions::end)),
     route("GET", "/v1/whoami", Key, || routing::get(sessions::whoami)),
 
-    bulk("POST", "/v1/embeddings", Of(Embed), || routing::post(embeddings::create)),
+    embedding("/v1/embeddings", || routing::post(embeddings::create)),
     route("GET", "/v1/models", Of(Embed), || routing::get(embeddings::list_models)),
     route("GET", "/v1/models/{model}", Of(Embed), || routing::get(embeddings::get_model)),
 
@@ -112,9 +140,9 @@ pub(super) static ROUTES: &[Route] = &[
     route("GET", "/v1/collections/{collection}/sources/{id}", Of(CollectionsRead), || routing::get(sources::get)),
     route("DELETE", "/v1/collections/{collection}/sources/{id}", Of(SourcesWrite), || routing::delete(sources::delete)),
 
-    route("POST", "/v1/collections/{collection}/search", Of(Searching), || routing::post(search::in_collection)),
-    route("POST", "/v1/search", Of(Searching), || routing::post(search::in_several)),
-    route("POST", "/v1/collections/{collection}/related", Of(Searching), || routing::post(search::related)),
+    searching("/v1/collections/{collection}/search", || routing::post(search::in_collection)),
+    searching("/v1/search", || routing::post(search::in_several)),
+    searching("/v1/collections/{collection}/related", || routing::post(search::related)),
     route("GET", "/v1/collections/{collection}/files/{path}", Of(Searching), || routing::get(files::read)),
 
     route("GET", "/v1/jobs", Of(CollectionsRead), || routing::get(jobs::list)),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::app::App;
-use super::extract::{Deadline, Json, Path};
+use super::extract::{Admitted, Deadline, Path};
 use super::guard::Caller;
 use super::problem::Problem;
 use crate::engine::search::filter::FilterSpec;
@@ -166,7 +166,10 @@ pub(super) async fn in_collection(
     caller: Caller,
     deadline: Deadline,
     Path(name): Path<String>,
-    Json(body): Json<SearchBody>,
+    Admitted {
+        body,
+        inside: _inside,
+    }: Admitted<SearchBody>,
 ) -> Result<Response, Problem> {
     caller.must_see(&name)?;
     if !body.collections.is_empty() {
@@ -188,7 +191,10 @@ pub(super) async fn in_several(
     State(app): State<App>,
     caller: Caller,
     deadline: Deadline,
-    Json(body): Json<SearchBody>,
+    Admitted {
+        body,
+        inside: _inside,
+    }: Admitted<SearchBody>,
 ) -> Result<Response, Problem> {
     let lives = chosen(&app, &caller, &body.collections)?;
     search(&app, &caller, lives, body, deadline).await
@@ -203,7 +209,10 @@ pub(super) async fn related(
     caller: Caller,
     deadline: Deadline,
     Path(name): Path<String>,
-    Json(body): Json<RelatedBody>,
+    Admitted {
+        body,
+        inside: _inside,
+    }: Admitted<RelatedBody>,
 ) -> Result<Response, Problem> {
     caller.must_see(&name)?;
     let live = app.service.live(&name)?;

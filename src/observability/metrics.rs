@@ -34,7 +34,7 @@ pub use format::{Format, OPENMETRICS, PROMETHEUS_TEXT};
 pub use histogram::{BUCKETS, Durations, Histogram, Sizes};
 pub use label::{
     AuthFailure, BreakerState, CallOutcome, CloseReason, DegradationMode, DegradationReason,
-    Dependency, DropReason, JobOutcome, JobState, Label, LabelInfo, Lane, RecoveryOutcome,
+    Dependency, Door, DropReason, JobOutcome, JobState, Label, LabelInfo, Lane, RecoveryOutcome,
     RefuseReason, RetryStop, Route, ServedBy, ShedReason, Status, TransitionReason, Values,
     Version,
 };

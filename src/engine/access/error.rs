@@ -193,6 +193,7 @@ impl From<AccessError> for Error {
     fn from(error: AccessError) -> Error {
         if let AccessError::TooMany { retry_after, .. } = error {
             return Error::Busy {
+                full: crate::error::Full::OfOneCaller,
                 what: error.to_string(),
                 retry_after,
             };

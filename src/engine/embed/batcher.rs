@@ -234,6 +234,12 @@ impl Batcher {
             .max()
     }
 
+    /// Returns how long a thread of a lane usually takes for so many tokens, but no less than for a full batch: that is
+    /// what a text waits for at least. None before anything has been measured.
+    pub fn usual_time(&self, lane: Lane, tokens: usize) -> Option<Duration> {
+        self.queue(lane).time_of(tokens.max(batch::BATCH_TOKENS))
+    }
+
     /// Whether all threads are alive. False once it has been stopped.
     pub fn is_healthy(&self) -> bool {
         let workers = lock(&self.workers);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Full, Result};
 
 /// When somebody who found the queue full should come back.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -14,6 +14,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Lets so many pieces of blocking work run at once.
 pub(crate) struct Gate {
     what: &'static str,
+    full: Full,
     running: Arc<Semaphore>,
     running_max: usize,
     waiting: AtomicUsize,
@@ -21,10 +22,17 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// A gate for `running_max` pieces at once and `waiting_max` waiting; `what` names them in refusals.
-    pub(crate) fn new(what: &'static str, running_max: usize, waiting_max: usize) -> Gate {
+    /// A gate for `running_max` pieces at once and `waiting_max` waiting; `what` names them in refusals,
+    /// which are counted as `full`.
+    pub(crate) fn new(
+        what: &'static str,
+        full: Full,
+        running_max: usize,
+        waiting_max: usize,
+    ) -> Gate {
         Gate {
             what,
+            full,
             running: Arc::new(Semaphore::new(running_max)),
             running_max,
             waiting: AtomicUsize::new(0),
@@ -86,6 +94,7 @@ impl<'a> Place<'a> {
         let place = Place(gate);
         if gate.waiting.fetch_add(1, Ordering::Relaxed) >= gate.waiting_max {
             return Err(Error::Busy {
+                full: gate.full,
                 what: format!("too many requests wait for {}", gate.what),
                 retry_after: RETRY_AFTER,
             });
@@ -108,7 +117,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_finds_no_room_waits_and_what_finds_no_place_is_refused() {
-        let gate = Arc::new(Gate::new("tests", 1, 1));
+        let gate = Arc::new(Gate::new("tests", Full::WorkQueue, 1, 1));
         let (release, released) = mpsc::channel::<()>();
         let running = tokio::spawn({
             let gate = Arc::clone(&gate);
@@ -134,7 +143,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_beyond_their_deadline() {
-        let gate = Arc::new(Gate::new("tests", 1, 8));
+        let gate = Arc::new(Gate::new("tests", Full::WorkQueue, 1, 8));
         let _held = Arc::clone(&gate.running).acquire_owned().await.unwrap();
         let deadline = tokio::time::Instant::now() + Duration::from_secs(3);
         let late = gate
@@ -147,7 +156,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_error_and_gives_its_room_back() {
-        let gate = Gate::new("tests", 1, 1);
+        let gate = Gate::new("tests", Full::WorkQueue, 1, 1);
         let panicked = gate.run(None, || panic!("a defect")).await;
         assert!(matches!(panicked, Err::<(), _>(Error::Internal(_))));
         assert_eq!(gate.run(None, || 1).await.unwrap(), 1);

@@ -10,7 +10,7 @@ use super::supervisor::STUCK_AFTER;
 use crate::engine::search::View;
 use crate::failpoint::{self, Failpoint};
 use crate::observability::health::{HealthCheckable, Reason, Verdict};
-use crate::observability::metrics::{Dependency, JobState, SystemMetrics};
+use crate::observability::metrics::{self, Dependency, JobState, SystemMetrics};
 use crate::outbound::circuit::{Circuit, Fault};
 
 /// With less than this left, writing may fail any moment: a merge of the text index takes as much.
@@ -188,6 +188,16 @@ impl Service {
             .documents_pending_vectors
             .set(i64::try_from(pending).unwrap_or(i64::MAX));
         self.dependencies.measure(metrics);
+        for (door, at) in [
+            (&self.doors.search, metrics::Door::Search),
+            (&self.doors.embed, metrics::Door::Embed),
+            (&self.doors.bulk_embed, metrics::Door::BulkEmbed),
+        ] {
+            let load = door.load();
+            metrics.admission_limit[at].set(gauge(load.limit));
+            metrics.admission_in_flight[at].set(gauge(load.in_flight));
+            metrics.admission_waiting[at].set(gauge(load.waiting));
+        }
         self.follow_level(self.clock.now());
     }
 }

@@ -17,7 +17,7 @@ use super::{Service, measure};
 use crate::engine::background::step_back;
 use crate::engine::ingest::progress::Progress;
 use crate::engine::ingest::{IndexReport, Run};
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Full, Result};
 use crate::store::{JobRow, JobState, Source, StoreWriter};
 
 mod view;
@@ -159,6 +159,7 @@ impl Service {
             }
             if state.waiting.len() >= QUEUE_MAX {
                 return Err(Error::Busy {
+                    full: Full::JobQueue,
                     what: format!("{QUEUE_MAX} jobs are waiting"),
                     retry_after: Duration::from_secs(30),
                 });

@@ -167,7 +167,7 @@ impl Service {
         Inputs {
             failed: Part::ALL.iter().copied().filter(failing).collect(),
             forced,
-            is_overloaded: false,
+            is_overloaded: self.doors.search.is_taken(),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::engine::embed::Embedder;
 use crate::engine::embed::batcher::{
     BatchObserver, Batcher, BatcherLimits, Lane, Pending, Refused, Threads, Vectors,
 };
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Full, Result};
 use crate::outbound::circuit::{Attempt, CallError, Circuit, Fault};
 
 /// When a call that found no room is worth making again.
@@ -87,6 +87,7 @@ impl Model {
             .submit(lane, texts, deadline)
             .map_err(|refused| match refused {
                 Refused::Full { retry_after } => Error::Busy {
+                    full: Full::EmbedQueue,
                     what: "the encoder's queue is full".to_owned(),
                     retry_after,
                 },
@@ -146,6 +147,7 @@ pub(crate) fn unavailable(what: &str, error: CallError<Error>) -> Error {
     match error {
         CallError::Open(open) => left_alone(what, open.retry_after()),
         CallError::Busy => Error::Busy {
+            full: Full::Bulkhead,
             what: format!("too many calls of {what} are under way"),
             retry_after: BUSY_RETRY_AFTER,
         },

@@ -2,7 +2,7 @@
 //!
 //! What a label says in two layers is an enum of its own here: this module knows none of the layers that count.
 
-use crate::error::ErrorCode;
+use crate::error::{ErrorCode, Full};
 
 /// A value of a label.
 pub trait Label: Copy {
@@ -277,16 +277,34 @@ labels! {
 
     /// What was full when work was refused.
     ShedReason = "reason" {
+        /// All was taken, and the caller had its share.
+        Taken = "taken",
+        /// As many waited to be let in as may.
+        Waiting = "waiting",
+        /// The turn did not come in time.
+        WaitedTooLong = "waited_too_long",
         /// The embedding queue.
         EmbedQueue = "embed_queue",
-        /// The searches that wait.
+        /// The searches that wait for a thread.
         SearchQueue = "search_queue",
-        /// Other blocking work that waits.
+        /// Other work that waits for a thread.
         WorkQueue = "work_queue",
         /// The jobs that wait.
         JobQueue = "job_queue",
-        /// The requests under way.
-        InFlight = "in_flight",
+        /// The calls of a dependency.
+        Bulkhead = "bulkhead",
+        /// Things of which the caller had enough.
+        OfOneCaller = "of_one_caller",
+    }
+
+    /// A kind of work that has a door.
+    Door = "door" {
+        /// Searches.
+        Search = "search",
+        /// Texts to be embedded while somebody waits.
+        Embed = "embed",
+        /// Texts to be embedded that may take their time.
+        BulkEmbed = "bulk_embed",
     }
 
     /// Why a connection was not accepted.
@@ -355,6 +373,22 @@ labels! {
         Failed = "failed",
         /// Somebody stopped it.
         Cancelled = "cancelled",
+    }
+}
+
+impl From<Full> for ShedReason {
+    fn from(full: Full) -> ShedReason {
+        match full {
+            Full::Taken => ShedReason::Taken,
+            Full::Waiting => ShedReason::Waiting,
+            Full::WaitedTooLong => ShedReason::WaitedTooLong,
+            Full::EmbedQueue => ShedReason::EmbedQueue,
+            Full::SearchQueue => ShedReason::SearchQueue,
+            Full::WorkQueue => ShedReason::WorkQueue,
+            Full::JobQueue => ShedReason::JobQueue,
+            Full::Bulkhead => ShedReason::Bulkhead,
+            Full::OfOneCaller => ShedReason::OfOneCaller,
+        }
     }
 }
 

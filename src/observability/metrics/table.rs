@@ -8,7 +8,7 @@ use super::family::{Family, Metric, Start};
 use super::histogram::{BUCKETS, Durations, Sizes};
 use super::label::{
     AuthFailure, BreakerState, CallOutcome, CloseReason, DegradationMode, DegradationReason,
-    Dependency, DropReason, JobOutcome, JobState, Label, LabelInfo, Lane, RecoveryOutcome,
+    Dependency, Door, DropReason, JobOutcome, JobState, Label, LabelInfo, Lane, RecoveryOutcome,
     RefuseReason, RetryStop, Route, ServedBy, ShedReason, Status, TransitionReason, Values,
     Version,
 };
@@ -167,6 +167,12 @@ metrics! {
     connections_closed_total: Counter [CloseReason], One;
     /// Requests refused because something was full.
     shed_total: Counter [ShedReason], One;
+    /// Requests that may be in at a time.
+    admission_limit: Gauge [Door], One;
+    /// Requests that are in.
+    admission_in_flight: Gauge [Door], One;
+    /// Requests that wait to be let in.
+    admission_waiting: Gauge [Door], One;
     /// Requests refused because of their key.
     auth_failures_total: Counter [AuthFailure], One;
     /// Answers that were errors, by their code.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use embedder_inference::Tokens;
 
@@ -103,6 +103,11 @@ impl Queue {
 
     pub(super) fn load(&self) -> Load {
         self.load
+    }
+
+    /// Returns how long one worker usually takes for so many tokens.
+    pub(super) fn time_of(&self, tokens: usize) -> Option<Duration> {
+        self.throughput.time_of(tokens)
     }
 
     /// Whether no text waits; batches may be under way.

@@ -153,6 +153,11 @@ impl SharedQueue {
         Some(now.saturating_duration_since(began))
     }
 
+    /// How long one worker usually takes for so many tokens.
+    pub(super) fn time_of(&self, tokens: usize) -> Option<Duration> {
+        lock(&self.state).queue.time_of(tokens)
+    }
+
     pub(super) fn lane(&self) -> Lane {
         self.lane
     }

@@ -26,6 +26,12 @@ impl Throughput {
         self.seconds = self.seconds * KEPT + elapsed.as_secs_f64();
     }
 
+    /// Returns how long one worker usually takes for `tokens`; none before anything has been measured.
+    pub(super) fn time_of(&self, tokens: usize) -> Option<Duration> {
+        (self.tokens > 0.0)
+            .then(|| Duration::from_secs_f64(tokens as f64 * self.seconds / self.tokens))
+    }
+
     /// Returns how long `workers` will be busy with `tokens`, between the limits; the least before anything has been
     /// measured.
     pub(super) fn retry_after(&self, tokens: usize, workers: usize) -> Duration {
