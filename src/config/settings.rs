@@ -268,7 +268,7 @@ pub const SETTINGS: &[Setting] = &[
         "admission.wait_ms_max",
         &["EMBEDDER_ADMISSION_WAIT_MS_MAX"],
         "ms",
-        "how long a request may wait to be let in before it is refused; default 100",
+        "how long a request may wait to be let in before it is refused; default 500",
     ),
     setting(
         "admission.waiting_max",

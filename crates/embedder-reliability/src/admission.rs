@@ -7,8 +7,8 @@
 //! Guarantees:
 //! * Never more requests are in than the limit, and never more wait than [`AdmissionPolicy::waiting_max`].
 //! * Nobody waits longer than [`AdmissionPolicy::wait_max`], nor beyond a deadline.
-//! * While all is taken, a caller who has, or lately had, less than its share may wait; others are refused. So a caller that
-//!   asks for twenty times its share takes nothing from the others.
+//! * While all is taken, those wait who have less than their share in, or have had less than others lately; the rest is
+//!   refused. So a caller that asks for twenty times its share takes nothing from the others.
 //! * Requests of a lower [`Priority`] wait behind those of a higher one, and are refused sooner.
 //!
 //! The caller keeps one behind a lock, and hands in what wakes somebody who waits.
@@ -183,13 +183,13 @@ impl<W> Admission<W> {
             return Arrival::Refused(Shed::WaitingFull);
         }
         let has_share = self.callers.inside(caller) >= self.share(caller)
-            && self.callers.has_had_its_share(caller, now);
+            && self.callers.is_among_the_heaviest(caller, now);
         if has_share && (self.is_taken() || priority == Priority::Retried) {
             return Arrival::Refused(Shed::Taken);
         }
         let until = now.plus(self.policy.wait_max);
         let until = deadline.map_or(until, |deadline| until.min(deadline));
-        self.callers.waits(caller);
+        self.callers.waits(caller, now);
         let number = self.waiting.push(caller, priority, until, waker());
         Arrival::Queued { number, until }
     }
@@ -204,8 +204,9 @@ impl<W> Admission<W> {
         }
         let callers = &self.callers;
         let (caller, waker) = self.waiting.pop(|caller| callers.had_lately(caller, now))?;
+        let ticket = self.admit(caller);
         self.callers.stopped_waiting(caller);
-        Some((waker, self.admit(caller)))
+        Some((waker, ticket))
     }
 
     /// One who waits has left. Nothing happens where it was let in or refused meanwhile.

@@ -8,7 +8,7 @@ use crate::Timestamp;
 
 /// How fast what a caller has had is forgotten: long enough to tell a flood from a burst, short enough that a caller who
 /// stops is soon like any other.
-const FADING: Duration = Duration::from_secs(2);
+const FADING: Duration = Duration::from_secs(10);
 
 /// With more callers than this, those who have nothing and have had little are forgotten.
 const REMEMBERED_MAX: usize = 1_024;
@@ -16,8 +16,8 @@ const REMEMBERED_MAX: usize = 1_024;
 /// What counts as little.
 const LITTLE: f64 = 0.05;
 
-/// A caller alone has had all, less what is lost in rounding.
-const NEARLY: f64 = 0.99;
+/// From which share of what the heaviest caller has had another one is as heavy.
+const ABOUT: f64 = 0.9;
 
 /// What each caller has, and has had lately.
 #[derive(Debug, Default)]
@@ -25,8 +25,8 @@ pub(super) struct Callers {
     having: HashMap<CallerId, Having>,
     /// How many of them have something.
     active: usize,
-    /// What all of them together have had.
-    all: Had,
+    /// What the one has had who has had most.
+    most: Had,
 }
 
 /// Requests let in, fading.
@@ -79,21 +79,24 @@ impl Callers {
             .map_or(0.0, |having| having.had.lately(now))
     }
 
-    /// Whether a caller has had as much lately as all of them have on average.
-    pub(super) fn has_had_its_share(&self, caller: CallerId, now: Timestamp) -> bool {
-        let average = self.all.lately(now) / self.sharing_with(caller) as f64;
-        self.had_lately(caller, now) >= average * NEARLY
+    /// Whether a caller has had about as much lately as the one who has had most: then it is one of those who flood, or all
+    /// ask alike.
+    pub(super) fn is_among_the_heaviest(&self, caller: CallerId, now: Timestamp) -> bool {
+        self.had_lately(caller, now) >= self.most.lately(now) * ABOUT
     }
 
     pub(super) fn enters(&mut self, caller: CallerId, now: Timestamp) {
-        let having = self.take_note(caller);
+        let having = self.take_note(caller, now);
         having.in_flight += 1;
         having.had.add(now);
-        self.all.add(now);
+        let had = having.had;
+        if had.requests >= self.most.lately(now) {
+            self.most = had;
+        }
     }
 
-    pub(super) fn waits(&mut self, caller: CallerId) {
-        self.take_note(caller).waiting += 1;
+    pub(super) fn waits(&mut self, caller: CallerId, now: Timestamp) {
+        self.take_note(caller, now).waiting += 1;
     }
 
     pub(super) fn stopped_waiting(&mut self, caller: CallerId) {
@@ -120,9 +123,29 @@ impl Callers {
     }
 
     /// Returns what a caller has, who is about to have more.
-    fn take_note(&mut self, caller: CallerId) -> &mut Having {
+    fn take_note(&mut self, caller: CallerId, now: Timestamp) -> &mut Having {
+        if !self.having.contains_key(&caller) {
+            // Whoever comes anew begins as if it had been there: it has no claim to what others had meanwhile.
+            let requests = self.average(now);
+            let had = Had { requests, at: now };
+            let having = Having {
+                had,
+                ..Having::default()
+            };
+            self.having.insert(caller, having);
+        }
         let having = self.having.entry(caller).or_default();
         self.active += usize::from(having.inside() == 0);
         having
+    }
+
+    /// Returns what those who are remembered have had on average.
+    fn average(&self, now: Timestamp) -> f64 {
+        let all: f64 = self
+            .having
+            .values()
+            .map(|having| having.had.lately(now))
+            .sum();
+        all / self.having.len().max(1) as f64
     }
 }
