@@ -19,9 +19,9 @@ check:
 test:
     cargo test --workspace
 
-# Every order in which threads can meet at a breaker or a budget.
+# Every order in which threads can meet at a breaker, a budget or a limiter.
 loom:
-    RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test -p embedder-reliability --test loom --release
+    RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test -p embedder-reliability --test loom --test loom_rate_limiter --release
 
 # Licences, sources and bans of the dependencies; known defects where the advisory database can be fetched.
 deny:

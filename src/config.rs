@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 mod embedding;
+mod rate_limit;
 mod resilience;
 mod secret;
 mod server;
@@ -17,6 +18,7 @@ mod settings;
 mod strings;
 
 pub use embedding::RemoteEmbedding;
+pub use rate_limit::RateLimits;
 pub use resilience::Resilience;
 pub use secret::{Secret, without_user};
 pub use server::Server;
@@ -46,6 +48,8 @@ pub struct Config {
     pub remote: Option<RemoteEmbedding>,
     /// What the server does when it is asked too much, or what it depends on fails.
     pub resilience: Resilience,
+    /// How much one caller may ask.
+    pub rate_limits: RateLimits,
     /// What `serve` goes by.
     pub server: Server,
     /// Every setting with its value in force, for `config show`.

@@ -30,6 +30,7 @@ mod pages;
 mod pipeline;
 mod probes;
 mod problem;
+mod quotas;
 mod reference;
 mod resilience;
 mod routes;

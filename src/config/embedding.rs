@@ -57,7 +57,7 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Option<RemoteEmbedding> {
     ) as usize;
     let timeout = reader.number("embedding.timeout_s", TIMEOUT_S, 1..=600);
     let at_once_max = reader.number("embedding.at_once_max", AT_ONCE_MAX, 1..=256) as usize;
-    let calls_per_minute_max = reader.number_or_off("embedding.calls_per_minute_max");
+    let calls_per_minute_max = reader.number_or_off("embedding.calls_per_minute_max", None);
     match provider.as_deref() {
         Some("local") => return None,
         Some("openai") => {}

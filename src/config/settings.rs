@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::strings::{Layers, Origin, Strings};
-use super::{Config, Hub, Secret, embedding, resilience, server, without_user};
+use super::{Config, Hub, Secret, embedding, rate_limit, resilience, server, without_user};
 
 /// A setting, as `config show` and the documentation list it.
 #[derive(Debug)]
@@ -277,6 +277,78 @@ pub const SETTINGS: &[Setting] = &[
         "requests that may wait to be let in; default 256",
     ),
     setting(
+        "rate_limit.algorithm",
+        &["EMBEDDER_RATE_LIMIT_ALGORITHM"],
+        "",
+        "how units of work are counted: `token_bucket`, `sliding_window` or `fixed_window`; default token_bucket",
+    ),
+    setting(
+        "rate_limit.address_per_s",
+        &["EMBEDDER_RATE_LIMIT_ADDRESS_PER_S"],
+        "requests",
+        "requests a second of one address that show no key; default 20, `off` for no limit",
+    ),
+    setting(
+        "rate_limit.address_burst",
+        &["EMBEDDER_RATE_LIMIT_ADDRESS_BURST"],
+        "requests",
+        "how many of them at once; default 40",
+    ),
+    setting(
+        "rate_limit.auth_failures_per_min",
+        &["EMBEDDER_RATE_LIMIT_AUTH_FAILURES_PER_MIN"],
+        "requests",
+        "wrong keys of one address in a minute; default 5, `off` for no limit",
+    ),
+    setting(
+        "rate_limit.key_per_s",
+        &["EMBEDDER_RATE_LIMIT_KEY_PER_S"],
+        "units",
+        "units of work a second of one key: a search is one, a text one and one for 256 tokens, a document ten; default off",
+    ),
+    setting(
+        "rate_limit.tenant_per_s",
+        &["EMBEDDER_RATE_LIMIT_TENANT_PER_S"],
+        "units",
+        "the same of all keys of one tenant; default off",
+    ),
+    setting(
+        "rate_limit.search_per_s",
+        &["EMBEDDER_RATE_LIMIT_SEARCH_PER_S"],
+        "units",
+        "units of searching a second of all callers together; default off",
+    ),
+    setting(
+        "rate_limit.embed_per_s",
+        &["EMBEDDER_RATE_LIMIT_EMBED_PER_S"],
+        "units",
+        "units of embedding a second of all callers together; default off",
+    ),
+    setting(
+        "rate_limit.write_per_s",
+        &["EMBEDDER_RATE_LIMIT_WRITE_PER_S"],
+        "units",
+        "units of writing a second of all callers together; default off",
+    ),
+    setting(
+        "rate_limit.all_per_s",
+        &["EMBEDDER_RATE_LIMIT_ALL_PER_S"],
+        "units",
+        "units a second of all callers together; default off",
+    ),
+    setting(
+        "rate_limit.burst",
+        &["EMBEDDER_RATE_LIMIT_BURST"],
+        "units",
+        "units at once, for limits in units that are counted by a token bucket; default those of a second",
+    ),
+    setting(
+        "server.trusted_proxies",
+        &["EMBEDDER_SERVER_TRUSTED_PROXIES"],
+        "networks",
+        "proxies that are believed when they say who the client is, separated by commas, such as 10.0.0.0/8; default none",
+    ),
+    setting(
         "server.listen",
         &["EMBEDDER_SERVER_LISTEN"],
         "address:port",
@@ -439,6 +511,7 @@ pub(super) fn parse(layers: &Layers<'_>, problems: &mut Vec<String>) -> Option<C
     let python = reader.text("hub.python", Some("python3"));
     let remote = embedding::parse(&mut reader);
     let resilience = resilience::parse(&mut reader);
+    let rate_limits = rate_limit::parse(&mut reader);
     let server = server::parse(&mut reader);
     if let Some(endpoint) = &endpoint
         && !(endpoint.starts_with("https://") || endpoint.starts_with("http://"))
@@ -464,6 +537,7 @@ pub(super) fn parse(layers: &Layers<'_>, problems: &mut Vec<String>) -> Option<C
         log_is_json,
         remote,
         resilience,
+        rate_limits,
         server: server?,
         table,
     })
@@ -518,9 +592,10 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads a number from 1 on, or `off`.
-    pub(super) fn number_or_off(&mut self, key: &str) -> Option<u32> {
-        let text = self.text(key, Some("off")).unwrap_or_default();
+    /// Reads a number from 1 on, or `off`; off where there is no default.
+    pub(super) fn number_or_off(&mut self, key: &str, default: Option<u32>) -> Option<u32> {
+        let default = default.map_or_else(|| "off".to_owned(), |number| number.to_string());
+        let text = self.text(key, Some(&default)).unwrap_or_default();
         if matches!(text.as_str(), "off" | "none") {
             return None;
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::measure::RouteLabels;
+use super::quotas::Quotas;
 use crate::engine::serving::Service;
 use crate::observability::health::HealthChecker;
 
@@ -17,6 +18,8 @@ pub(crate) struct App(Arc<State>);
 pub(crate) struct State {
     pub(crate) service: Arc<Service>,
     pub(crate) health: Arc<HealthChecker>,
+    /// How much one caller may ask.
+    pub(crate) quotas: Arc<Quotas>,
     /// Whether nobody is asked for a key.
     pub(crate) no_auth: bool,
     /// Whether this is the listener for probes and metrics.

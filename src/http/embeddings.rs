@@ -14,7 +14,9 @@ use utoipa::ToSchema;
 
 use super::app::App;
 use super::extract::{Admitted, Deadline, Path};
+use super::guard::Caller;
 use super::problem::Problem;
+use super::quotas::units_of_texts;
 use crate::engine::embed::Embedder;
 use crate::engine::embed::batcher::{Lane, Vectors};
 use crate::error::ErrorCode;
@@ -164,6 +166,7 @@ pub(super) struct ModelCard {
     responses((status = 200, description = "The vectors, in the order of the texts", body = EmbeddingsResponse)))]
 pub(super) async fn create(
     State(app): State<App>,
+    caller: Caller,
     deadline: Deadline,
     headers: HeaderMap,
     Admitted {
@@ -200,6 +203,11 @@ pub(super) async fn create(
             .await??
     };
     let prompt_tokens = texts.iter().map(|text| text.ids.len()).sum();
+    let units = units_of_texts(texts.len(), prompt_tokens);
+    caller.take(
+        units.saturating_sub(1),
+        app.service.clock.at(deadline.began),
+    )?;
     let submitted = Instant::now();
     // Dropped with this future when the client goes away; what is not begun then never is.
     let vectors = app

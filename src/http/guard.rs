@@ -11,6 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::Response;
+use embedder_reliability::Timestamp;
 use embedder_reliability::admission::CallerId;
 
 use super::app::App;
@@ -18,12 +19,14 @@ use super::browser;
 use super::extract::Deadline;
 use super::listener::Peer;
 use super::problem::Problem;
+use super::quotas::Asking;
 use super::routes::{Needs, Route};
 use crate::engine::access::{CsrfToken, KeyId, Principal};
 use crate::engine::audit::DenialReason;
 use crate::engine::serving::jobs::now_ms;
 use crate::engine::serving::measure::auth_failure;
 use crate::error::{Error, ErrorCode};
+use crate::observability::metrics::AuthFailure;
 
 /// The one whose request this is.
 #[derive(Clone)]
@@ -31,6 +34,7 @@ pub(super) struct Caller {
     principal: Arc<Principal>,
     app: App,
     route: &'static str,
+    is_at: &'static Route,
     address: Option<IpAddr>,
 }
 
@@ -47,6 +51,17 @@ impl Caller {
             None => self.address.hash(&mut hasher),
         }
         CallerId(hasher.finish())
+    }
+
+    /// Takes more units of work for a request whose size is known now.
+    pub(super) fn take(&self, units: u32, now: Timestamp) -> Result<(), Problem> {
+        let asking = Asking {
+            principal: &self.principal,
+            route: self.is_at,
+            now,
+        };
+        let metrics = self.app.service.metrics();
+        self.app.quotas.take(&asking, units, metrics).map(drop)
     }
 
     /// Whether there is a collection of this name for the caller.
@@ -122,8 +137,28 @@ pub(super) async fn guard(
     };
     let deadline = Deadline::of(request.headers(), Instant::now(), time_max)?;
     let peer = request.extensions().get::<Peer>().copied();
-    let address = peer.map(|peer| peer.address.ip());
-    let principal = identify(&app, route, &request, address)?;
+    let peer = peer.map(|peer| peer.address.ip());
+    let address = peer.map(|peer| app.quotas.client(peer, request.headers()));
+    let now = app.service.clock.at(deadline.began);
+    let principal = identify(&app, route, &request, peer, address, now)?;
+    let taken = match &principal {
+        Some(principal) if !app.is_ops => {
+            let asking = Asking {
+                principal,
+                route,
+                now,
+            };
+            Some(app.quotas.take(&asking, 1, app.service.metrics())?)
+        }
+        Some(_) => None,
+        None => {
+            if !app.is_ops {
+                app.quotas
+                    .without_key(address, now, app.service.metrics())?;
+            }
+            None
+        }
+    };
     let extensions = request.extensions_mut();
     extensions.insert(route);
     extensions.insert(deadline);
@@ -132,10 +167,17 @@ pub(super) async fn guard(
             principal,
             app,
             route: route.path,
+            is_at: route,
             address,
         });
     }
     let answer = tokio::time::timeout_at(deadline.at.into(), next.run(request)).await;
+    let answer = answer.map(|mut answer| {
+        if let Some(taken) = taken {
+            taken.tell(answer.headers_mut());
+        }
+        answer
+    });
     answer.map_err(|_| {
         Problem::new(
             ErrorCode::Timeout,
@@ -150,7 +192,9 @@ fn identify(
     app: &App,
     route: &Route,
     request: &Request,
+    peer: Option<IpAddr>,
     address: Option<IpAddr>,
+    at: Timestamp,
 ) -> Result<Option<Arc<Principal>>, Problem> {
     let headers = request.headers();
     let now = now_ms();
@@ -161,7 +205,8 @@ fn identify(
     if app.no_auth {
         return Ok(Some(app.service.access.anonymous()));
     }
-    if app.is_ops && address.is_some_and(|address| address.to_canonical().is_loopback()) {
+    // The peer itself: who a header names is never an authorisation.
+    if app.is_ops && peer.is_some_and(|peer| peer.to_canonical().is_loopback()) {
         return Ok(Some(app.service.access.local_ops()));
     }
     let principal = match bearer(headers) {
@@ -170,7 +215,9 @@ fn identify(
             // A probe with an old key is still a probe.
             Err(_) if route.needs == Needs::Nothing => None,
             Err(error) => {
-                return Err(denied(error.into(), error.key_id(), unknown_key()));
+                let problem = denied(error.into(), error.key_id(), unknown_key());
+                throttle(app, address, at)?;
+                return Err(problem);
             }
         },
         None => {
@@ -194,7 +241,11 @@ fn identify(
     let Some(principal) = principal else {
         return match route.needs {
             Needs::Nothing => Ok(None),
-            Needs::Key | Needs::Scope(_) => Err(denied(DenialReason::NoKey, None, no_key())),
+            Needs::Key | Needs::Scope(_) => {
+                let problem = denied(DenialReason::NoKey, None, no_key());
+                app.quotas.without_key(address, at, app.service.metrics())?;
+                Err(problem)
+            }
         };
     };
     if let Needs::Scope(scope) = route.needs
@@ -208,6 +259,14 @@ fn identify(
         return Err(denied(DenialReason::Scope, principal.key_id, problem));
     }
     Ok(Some(principal))
+}
+
+/// Counts a key that does not open, and refuses to say so to an address that has shown too many.
+fn throttle(app: &App, address: Option<IpAddr>, now: Timestamp) -> Result<(), Problem> {
+    let metrics = app.service.metrics();
+    app.quotas
+        .wrong_key(address, now, metrics)
+        .inspect_err(|_| metrics.auth_failures_total[AuthFailure::Throttled].inc())
 }
 
 /// Returns the key that a request shows.

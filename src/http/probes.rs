@@ -98,10 +98,12 @@ pub(super) async fn metrics(
 ) -> Result<Response, Problem> {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     let format = Format::from_accept(accept);
+    let limits = std::sync::Arc::clone(&app.quotas);
     let text = app
         .service
         .work_urgently(move |service| {
             service.measure();
+            limits.measure(service.metrics());
             Ok(service.metrics().encode(format))
         })
         .await?;

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::quotas::set_fields;
 use crate::error::{Error, ErrorCode, Full, LogLevel};
 
 /// The media type of problem documents.
@@ -31,6 +32,8 @@ pub(super) struct Problem {
     retry_after: Option<Duration>,
     /// What was full.
     full: Option<Full>,
+    /// The values of RateLimit-Policy and RateLimit.
+    rate_limit: Option<(String, String)>,
     /// What is told to the operator and not to the client.
     cause: Option<String>,
 }
@@ -83,6 +86,7 @@ impl Problem {
             remedy: None,
             retry_after: None,
             full: None,
+            rate_limit: None,
             cause: None,
         }
     }
@@ -95,6 +99,19 @@ impl Problem {
     #[must_use]
     pub(super) fn with_remedy(mut self, remedy: impl Into<String>) -> Problem {
         self.remedy = Some(remedy.into());
+        self
+    }
+
+    #[must_use]
+    pub(super) fn with_retry_after(mut self, retry_after: Duration) -> Problem {
+        self.retry_after = Some(retry_after);
+        self
+    }
+
+    /// Adds the values of RateLimit-Policy and RateLimit.
+    #[must_use]
+    pub(super) fn with_rate_limit(mut self, fields: Option<(String, String)>) -> Problem {
+        self.rate_limit = fields;
         self
     }
 
@@ -163,6 +180,9 @@ impl Problem {
                 headers.insert(header::RETRY_AFTER, value);
             }
         }
+        if let Some((policy, state)) = &self.rate_limit {
+            set_fields(headers, policy, state);
+        }
         if self.code == ErrorCode::Unauthenticated {
             headers.insert(
                 header::WWW_AUTHENTICATE,
@@ -203,6 +223,7 @@ impl From<Error> for Problem {
                 remedy: Some("the server's log has the cause under this request id".to_owned()),
                 retry_after,
                 full,
+                rate_limit: None,
                 cause: Some(error.with_remedy()),
             };
         }
@@ -218,6 +239,7 @@ impl From<Error> for Problem {
             remedy,
             retry_after,
             full,
+            rate_limit: None,
             cause: None,
         }
     }

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use super::app::{App, State};
 use super::listener::{Limits, Listener, Stop, StopPhase};
 use super::measure::{Connections, RouteLabels};
+use super::quotas::Quotas;
 use super::tls::TlsReloader;
 use super::{labels, openapi, reference};
 use crate::config::Config;
@@ -116,10 +117,12 @@ impl Server {
         let document = openapi();
         let openapi = Bytes::from(document.to_string());
         let docs = Bytes::from(reference::render(&document));
+        let rate_limits = Arc::new(Quotas::new(&service.config().rate_limits));
         let app = |is_ops| {
             App::new(State {
                 service: Arc::clone(&service),
                 health: Arc::clone(&health),
+                quotas: Arc::clone(&rate_limits),
                 no_auth: options.no_auth,
                 is_ops,
                 docs: docs.clone(),

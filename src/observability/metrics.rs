@@ -34,9 +34,9 @@ pub use format::{Format, OPENMETRICS, PROMETHEUS_TEXT};
 pub use histogram::{BUCKETS, Durations, Histogram, Sizes};
 pub use label::{
     AuthFailure, BreakerState, CallOutcome, CloseReason, DegradationMode, DegradationReason,
-    Dependency, Door, DropReason, JobOutcome, JobState, Label, LabelInfo, Lane, RecoveryOutcome,
-    RefuseReason, RetryStop, Route, ServedBy, ShedReason, Status, TransitionReason, Values,
-    Version,
+    Dependency, Door, DropReason, JobOutcome, JobState, Label, LabelInfo, Lane, LimitLayer,
+    RecoveryOutcome, RefuseReason, RetryStop, Route, ServedBy, ShedReason, Status,
+    TransitionReason, Values, Version,
 };
 pub use markdown::markdown;
 pub use system::SystemMetrics;

@@ -7,5 +7,6 @@
 mod disk;
 mod encoder;
 mod indexes;
+mod limits;
 mod rig;
 mod store;

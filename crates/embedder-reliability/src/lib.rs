@@ -5,6 +5,7 @@
 //!
 //! * [`circuit_breaker`]: whether a dependency may be called at all.
 //! * [`retry`]: whether a failed call is made again, and when; with a budget that all callers of a dependency share.
+//! * [`rate_limiter`]: how much one caller may ask.
 //! * [`admission`]: how much the service takes on at a time, and who goes first.
 //! * [`degradation`]: what the service can still do, as a function of what works.
 //! * [`recovery`]: how often a repair may be tried.
@@ -14,6 +15,7 @@
 pub mod admission;
 pub mod circuit_breaker;
 pub mod degradation;
+pub mod rate_limiter;
 pub mod recovery;
 pub mod retry;
 

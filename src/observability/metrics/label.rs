@@ -297,6 +297,26 @@ labels! {
         OfOneCaller = "of_one_caller",
     }
 
+    /// What is counted by a limit.
+    LimitLayer = "layer" {
+        /// Requests without a key, by address.
+        Address = "address",
+        /// Wrong keys, by address.
+        AuthFailures = "auth_failures",
+        /// Units of work, by key.
+        Key = "key",
+        /// Units of work, by tenant.
+        Tenant = "tenant",
+        /// Units of searching.
+        Search = "search",
+        /// Units of embedding.
+        Embed = "embed",
+        /// Units of writing.
+        Write = "write",
+        /// All units.
+        All = "all",
+    }
+
     /// A kind of work that has a door.
     Door = "door" {
         /// Searches.

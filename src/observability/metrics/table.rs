@@ -8,9 +8,9 @@ use super::family::{Family, Metric, Start};
 use super::histogram::{BUCKETS, Durations, Sizes};
 use super::label::{
     AuthFailure, BreakerState, CallOutcome, CloseReason, DegradationMode, DegradationReason,
-    Dependency, Door, DropReason, JobOutcome, JobState, Label, LabelInfo, Lane, RecoveryOutcome,
-    RefuseReason, RetryStop, Route, ServedBy, ShedReason, Status, TransitionReason, Values,
-    Version,
+    Dependency, Door, DropReason, JobOutcome, JobState, Label, LabelInfo, Lane, LimitLayer,
+    RecoveryOutcome, RefuseReason, RetryStop, Route, ServedBy, ShedReason, Status,
+    TransitionReason, Values, Version,
 };
 use crate::error::ErrorCode;
 
@@ -167,6 +167,10 @@ metrics! {
     connections_closed_total: Counter [CloseReason], One;
     /// Requests refused because something was full.
     shed_total: Counter [ShedReason], One;
+    /// Requests refused because a caller, or all together, asked too much.
+    rate_limited_total: Counter [LimitLayer], One;
+    /// Callers that a limit remembers.
+    rate_limit_keys: Gauge [LimitLayer], One;
     /// Requests that may be in at a time.
     admission_limit: Gauge [Door], One;
     /// Requests that are in.

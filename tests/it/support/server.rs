@@ -53,6 +53,9 @@ impl TestServer {
         let args: Vec<&str> = listen.into_iter().chain(args.iter().copied()).collect();
         let mut child = app
             .command(&args)
+            // Tests ask with wrong keys as fast as they can; those of the limits set their own.
+            .env("EMBEDDER_RATE_LIMIT_ADDRESS_PER_S", "off")
+            .env("EMBEDDER_RATE_LIMIT_AUTH_FAILURES_PER_MIN", "off")
             .env("EMBEDDER_SERVER_NOTICE_S", "0")
             .env("EMBEDDER_SERVER_DRAIN_S", "5")
             .envs(env.iter().copied())

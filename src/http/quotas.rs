@@ -1,0 +1,319 @@
+//! How much one caller may ask, layer by layer.
+//!
+//! An address is counted by what it sends without a key, and by keys that do not open; nobody who shows a good key suffers
+//! from others at the same address. A key, a tenant, a kind of work and all together are counted in units of work, where
+//! limits were set. All layers must let a request pass; what earlier ones took is given back when a later one refuses.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use embedder_reliability::Timestamp;
+use embedder_reliability::rate_limiter::{
+    AddressLimiter, Network, RateLimitConfig, RateLimitFields, RateLimitResult, RateLimiter,
+    client_address,
+};
+
+use super::problem::Problem;
+use super::routes::{Route, Work};
+use crate::config::RateLimits;
+use crate::engine::access::Principal;
+use crate::error::ErrorCode;
+use crate::observability::metrics::{LimitLayer, Metrics};
+
+pub(super) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+pub(super) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Units of a document that is written: it is cut, stored, indexed and embedded.
+pub(super) const UNITS_A_DOCUMENT: u32 = 10;
+
+/// Tokens of a unit of embedding, beside the one for each text.
+const TOKENS_A_UNIT: usize = 256;
+
+/// From which part of its quota on a caller is told how much is left.
+const TOLD_BELOW: f64 = 0.2;
+
+/// The limits in force.
+pub(crate) struct Quotas {
+    address: Option<AddressLimiter>,
+    auth_failures: Option<AddressLimiter>,
+    /// From the narrowest to the widest.
+    layers: Vec<Layer>,
+    trusted: Vec<Network>,
+    hasher: RandomState,
+}
+
+/// A limit in units of work.
+struct Layer {
+    of: LimitLayer,
+    limiter: RateLimiter<u64>,
+    fields: RateLimitFields,
+}
+
+/// What a request took, to be told to its caller.
+#[derive(Debug, Clone)]
+pub(super) struct Taken {
+    /// The values of RateLimit-Policy and RateLimit, where little is left.
+    told: Option<(String, String)>,
+}
+
+/// Whose request it is.
+pub(super) struct Asking<'a> {
+    pub(super) principal: &'a Principal,
+    pub(super) route: &'static Route,
+    pub(super) now: Timestamp,
+}
+
+impl Quotas {
+    pub(crate) fn new(limits: &RateLimits) -> Quotas {
+        let layers = [
+            (LimitLayer::Key, &limits.key),
+            (LimitLayer::Tenant, &limits.tenant),
+            (LimitLayer::Search, &limits.search),
+            (LimitLayer::Embed, &limits.embed),
+            (LimitLayer::Write, &limits.write),
+            (LimitLayer::All, &limits.all),
+        ];
+        Quotas {
+            address: limits.address.map(AddressLimiter::new),
+            auth_failures: limits.auth_failures.map(AddressLimiter::new),
+            layers: layers
+                .into_iter()
+                .filter_map(|(of, config)| Some(Layer::new(of, (*config)?)))
+                .collect(),
+            trusted: limits.trusted_proxies.clone(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Returns who the client is: the peer, or whom a trusted proxy names.
+    pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        if self.trusted.is_empty() {
+            return peer;
+        }
+        let values = |name: HeaderName| -> Vec<&str> {
+            let all = headers.get_all(name).into_iter();
+            all.map(|value| value.to_str().unwrap_or("")).collect()
+        };
+        let (forwarded_for, forwarded) = (values(FORWARDED_FOR), values(FORWARDED));
+        client_address(
+            peer,
+            forwarded_for.into_iter(),
+            forwarded.into_iter(),
+            &self.trusted,
+        )
+    }
+
+    /// Counts a request without a key.
+    ///
+    /// # Errors
+    /// 429, with the time to come back.
+    pub(super) fn without_key(
+        &self,
+        address: Option<IpAddr>,
+        now: Timestamp,
+        metrics: &Metrics,
+    ) -> Result<(), Problem> {
+        count(
+            self.address.as_ref(),
+            LimitLayer::Address,
+            address,
+            now,
+            metrics,
+        )
+    }
+
+    /// Counts a key that does not open.
+    ///
+    /// # Errors
+    /// 429, with the time to come back.
+    pub(super) fn wrong_key(
+        &self,
+        address: Option<IpAddr>,
+        now: Timestamp,
+        metrics: &Metrics,
+    ) -> Result<(), Problem> {
+        count(
+            self.auth_failures.as_ref(),
+            LimitLayer::AuthFailures,
+            address,
+            now,
+            metrics,
+        )
+    }
+
+    /// Takes units of work on every layer that concerns the request.
+    ///
+    /// # Errors
+    /// 429, with the time to come back; 413 where as much is never let through at once.
+    pub(super) fn take(
+        &self,
+        asking: &Asking<'_>,
+        units: u32,
+        metrics: &Metrics,
+    ) -> Result<Taken, Problem> {
+        let mut told: Option<(f64, (String, String))> = None;
+        let mut taken: Vec<(&Layer, u64)> = Vec::new();
+        for layer in &self.layers {
+            let Some(key) = self.key_of(layer.of, asking) else {
+                continue;
+            };
+            let result = layer.limiter.try_acquire_n(key, asking.now, units);
+            if !result.is_allowed() {
+                for (earlier, key) in taken {
+                    let (limiter, now) = (&earlier.limiter, asking.now);
+                    limiter.refund(key, now, now, units);
+                }
+                metrics.rate_limited_total[layer.of].inc();
+                return Err(layer.refusal(&result));
+            }
+            taken.push((layer, key));
+            let left = layer.left(&result);
+            if left < TOLD_BELOW && told.as_ref().is_none_or(|(least, _)| left < *least) {
+                told = layer.tell(&result).map(|fields| (left, fields));
+            }
+        }
+        Ok(Taken {
+            told: told.map(|(_, fields)| fields),
+        })
+    }
+
+    /// Returns by what a layer counts the request; none where it does not concern it.
+    fn key_of(&self, layer: LimitLayer, asking: &Asking<'_>) -> Option<u64> {
+        let work = asking.route.work;
+        let is_write = asking.route.is_bulk && work != Work::Embedding;
+        match layer {
+            LimitLayer::Key => asking.principal.key_id.map(|key| self.hasher.hash_one(key)),
+            LimitLayer::Tenant => {
+                let tenant = asking.principal.tenant.as_ref()?;
+                Some(self.hasher.hash_one(tenant))
+            }
+            LimitLayer::Search => (work == Work::Searching).then_some(0),
+            LimitLayer::Embed => (work == Work::Embedding).then_some(0),
+            LimitLayer::Write => is_write.then_some(0),
+            LimitLayer::All => Some(0),
+            LimitLayer::Address | LimitLayer::AuthFailures => None,
+        }
+    }
+
+    /// Brings the metrics up to date that are read and not counted.
+    pub(crate) fn measure(&self, metrics: &Metrics) {
+        let keys = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        for (of, limiter) in [
+            (LimitLayer::Address, &self.address),
+            (LimitLayer::AuthFailures, &self.auth_failures),
+        ] {
+            if let Some(limiter) = limiter {
+                metrics.rate_limit_keys[of].set(keys(limiter.stats().keys));
+            }
+        }
+        for layer in &self.layers {
+            metrics.rate_limit_keys[layer.of].set(keys(layer.limiter.len()));
+        }
+    }
+}
+
+impl Layer {
+    fn new(of: LimitLayer, config: RateLimitConfig) -> Layer {
+        Layer {
+            of,
+            fields: RateLimitFields::try_new(of.name(), &config).expect("a label is a token"),
+            limiter: RateLimiter::new(config),
+        }
+    }
+
+    /// Returns which part of the quota is left.
+    fn left(&self, result: &RateLimitResult) -> f64 {
+        let RateLimitResult::Allowed { remaining, .. } = result else {
+            return 0.0;
+        };
+        let config = self.limiter.config();
+        f64::from(*remaining) / f64::from(config.limit().max(config.burst()))
+    }
+
+    fn tell(&self, result: &RateLimitResult) -> Option<(String, String)> {
+        Some((self.fields.policy().to_owned(), self.fields.state(result)?))
+    }
+
+    fn refusal(&self, result: &RateLimitResult) -> Problem {
+        let what = match self.of {
+            LimitLayer::Key => "the key has",
+            LimitLayer::Tenant => "the tenant has",
+            LimitLayer::Address | LimitLayer::AuthFailures => "the address has",
+            LimitLayer::Search | LimitLayer::Embed | LimitLayer::Write | LimitLayer::All => {
+                "all callers together have"
+            }
+        };
+        refusal(what, result).with_rate_limit(self.tell(result))
+    }
+}
+
+impl Taken {
+    /// Tells the caller how much is left, where that is little.
+    pub(super) fn tell(&self, headers: &mut HeaderMap) {
+        if let Some((policy, state)) = &self.told {
+            set_fields(headers, policy, state);
+        }
+    }
+}
+
+/// Returns the units of embedding texts of so many tokens.
+pub(super) fn units_of_texts(texts: usize, tokens: usize) -> u32 {
+    let units = texts + tokens.div_ceil(TOKENS_A_UNIT);
+    u32::try_from(units).unwrap_or(u32::MAX)
+}
+
+pub(super) fn set_fields(headers: &mut HeaderMap, policy: &str, state: &str) {
+    for (name, value) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, state)] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+fn count(
+    limiter: Option<&AddressLimiter>,
+    layer: LimitLayer,
+    address: Option<IpAddr>,
+    now: Timestamp,
+    metrics: &Metrics,
+) -> Result<(), Problem> {
+    let (Some(limiter), Some(address)) = (limiter, address) else {
+        return Ok(());
+    };
+    let result = limiter.try_acquire_n(address, now, 1);
+    if result.is_allowed() {
+        return Ok(());
+    }
+    metrics.rate_limited_total[layer].inc();
+    let what = match layer {
+        LimitLayer::AuthFailures => "the address has sent too many wrong keys:",
+        _ => "the address has",
+    };
+    Err(refusal(what, &result))
+}
+
+fn refusal(what: &str, result: &RateLimitResult) -> Problem {
+    match result {
+        RateLimitResult::TooLarge { max } => Problem::new(
+            ErrorCode::TooLarge,
+            format!("this is more than may be asked at once: {max} units"),
+        )
+        .with_remedy("split the request"),
+        RateLimitResult::Limited { retry_after, .. } => limited(what, *retry_after),
+        RateLimitResult::Allowed { .. } => limited(what, Duration::ZERO),
+    }
+}
+
+fn limited(what: &str, retry_after: Duration) -> Problem {
+    Problem::new(
+        ErrorCode::RateLimited,
+        format!("{what} asked as much as may be asked for now"),
+    )
+    .with_remedy("come back when Retry-After has passed")
+    .with_retry_after(retry_after)
+}
