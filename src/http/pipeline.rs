@@ -19,7 +19,8 @@ use super::routes::UNMATCHED;
 use super::trace::{REQUEST_ID, RequestNames, TRACEPARENT};
 use super::{browser, guard};
 use crate::engine::audit::DenialReason;
-use crate::error::ErrorCode;
+use crate::error::{Error, ErrorCode};
+use crate::failpoint::{self, Failpoint};
 
 /// Says in every answer that nobody is asked for a key.
 const NO_AUTH: HeaderName = HeaderName::from_static("x-embedder-auth");
@@ -92,7 +93,13 @@ async fn handle(app: &App, request: Request, next: Next) -> Response {
         guard::note(app, reason, None, address, "any");
         return problem.into_response();
     }
-    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+    let handled = async {
+        if let Err(injected) = failpoint::pass(Failpoint::Handler) {
+            return Problem::from(Error::Internal(injected.to_string())).into_response();
+        }
+        next.run(request).await
+    };
+    match AssertUnwindSafe(handled).catch_unwind().await {
         Ok(response) => response,
         Err(panic) => {
             app.service.metrics().panics_total.inc();
@@ -101,10 +108,7 @@ async fn handle(app: &App, request: Request, next: Next) -> Response {
                 .map(|text| (*text).to_owned())
                 .or_else(|| panic.downcast_ref::<String>().cloned())
                 .unwrap_or_default();
-            Problem::from(crate::error::Error::Internal(format!(
-                "a handler panicked: {message}"
-            )))
-            .into_response()
+            Problem::from(Error::Internal(format!("a handler panicked: {message}"))).into_response()
         }
     }
 }

@@ -8,12 +8,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use embedder_chunking::Language;
+use embedder_reliability::degradation::Part;
 
 use super::Service;
 use super::collections::gone;
+use super::connections::Connection;
+use super::find::part_of;
 use super::live::{Commit, LiveCollection, client_vectors};
 use crate::engine::ingest::{PIPELINE_VERSION, Text, limits_of};
 use crate::error::{Error, Result};
+use crate::failpoint::{self, Failpoint};
 use crate::store::{
     ChunkRow, CollectionKind, EmbedHash, FileChange, Metadata, NewChunk, NewFile, Source,
     SourceKind, Store, StoreWriter,
@@ -104,6 +108,10 @@ impl Service {
             });
         }
         check(documents)?;
+        failpoint::pass(Failpoint::StoreWrite).map_err(|injected| Error::Part {
+            part: Part::Store,
+            problem: injected.to_string(),
+        })?;
         let dimensions = collection.dimensions.map(|dimensions| dimensions as usize);
         let mut db = self.connections.take()?;
         let source = document_source(&mut *db, live)?;
@@ -127,7 +135,7 @@ impl Service {
         }
         if changes.is_empty() {
             // Somebody else may have written them a moment ago and still be waiting for what we promise here.
-            live.sync(&mut *db, &self.data_dir, Commit::Now)?;
+            self.show(live, &mut db)?;
             return Ok(written);
         }
         if collection.kind == CollectionKind::Vectors {
@@ -137,12 +145,26 @@ impl Service {
         } else {
             db.apply(&source, &changes)?;
         }
-        live.sync(&mut *db, &self.data_dir, Commit::Now)?;
+        self.show(live, &mut db)?;
         self.metrics
             .documents_written_total
             .add(changes.len() as u64);
         self.filler.wake(live);
         Ok(written)
+    }
+
+    /// Lets searches see what was written. What is on disk is acknowledged also where the text index fails: it is built anew
+    /// then, and holds it.
+    fn show(&self, live: &LiveCollection, db: &mut Connection<'_>) -> Result<()> {
+        match live.sync(&mut **db, &self.data_dir, Commit::Now) {
+            Err(error) if part_of(&error) == Some(Part::LexicalIndex) => {
+                let name = &live.collection().name;
+                tracing::error!(collection = %name, "The text index of {name} fails: {error}");
+                live.set_broken(true);
+                Ok(())
+            }
+            synced => synced,
+        }
     }
 
     /// Returns a document.

@@ -13,11 +13,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use embedder_index::{ChunkRecord, VectorSet};
+use embedder_reliability::degradation::Part;
 
 use super::changes::{Changes, Slot};
 use crate::engine::ingest::lexical::{self, LexicalFollower};
 use crate::engine::search::{Standing, View, read_vectors};
 use crate::error::{Error, Result};
+use crate::failpoint::{self, Failpoint};
 use crate::store::data_dir::DataDir;
 use crate::store::{ChunkId, Collection, CollectionKind, ModelId, OpKind, Store, StoreWriter};
 
@@ -454,6 +456,10 @@ impl LiveCollection {
         commit: Commit,
     ) -> Result<bool> {
         follow.writer_used = Instant::now();
+        failpoint::pass(Failpoint::LexicalWrite).map_err(|injected| Error::Part {
+            part: Part::LexicalIndex,
+            problem: injected.to_string(),
+        })?;
         let writer = match &mut follow.writer {
             Some(writer) => writer,
             None => follow.writer.insert(LexicalFollower::open(

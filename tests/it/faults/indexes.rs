@@ -105,3 +105,17 @@ fn a_text_index_that_is_damaged_on_disk_is_built_anew_at_the_start() {
     let server = crate::support::server::TestServer::start(&app, &[], super::rig::QUICK);
     assert_eq!(server.find("notes", "yeast"), ["bread.md"]);
 }
+
+#[test]
+fn what_is_written_while_the_text_index_cannot_be_is_kept_and_found_later() {
+    let Some(app) = App::with_model() else { return };
+    let rig = Rig::start(&app, &[]);
+    rig.set("lexical_write", &json!({"action": "fail", "times": 3}));
+    rig.write("kept.md", "A zeppelin crosses the channel.")
+        .with_status(200);
+    wait_until("it is found by its words", || {
+        rig.server.find("notes", "zeppelin") == ["kept.md"]
+    });
+    rig.clear("lexical_write");
+    rig.assert_recovers();
+}

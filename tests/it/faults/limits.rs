@@ -23,7 +23,12 @@ fn start(env: &[(&str, &str)]) -> (App, TestServer) {
 #[test]
 fn an_address_that_guesses_keys_is_told_to_wait_and_good_keys_are_not() {
     let (_app, server) = start(&[]);
-    let guess = || server.ask("GET", "/v1/collections").key("emb_0123456789_guess").send();
+    let guess = || {
+        server
+            .ask("GET", "/v1/collections")
+            .key("emb_0123456789_guess")
+            .send()
+    };
     for _ in 0..5 {
         guess().problem(401, "unauthenticated");
     }
@@ -94,8 +99,15 @@ fn a_key_at_its_limit_is_told_when_to_come_back_and_is_served_then() {
             seen_little_left |= answer.headers.contains_key("ratelimit");
         };
         assert!(seen_little_left, "{algorithm}");
-        assert_eq!(refused.header("ratelimit-policy"), "\"key\";q=10;w=1", "{algorithm}");
-        assert!(refused.header("ratelimit").starts_with("\"key\";r=0;t="), "{algorithm}");
+        assert_eq!(
+            refused.header("ratelimit-policy"),
+            "\"key\";q=10;w=1",
+            "{algorithm}"
+        );
+        assert!(
+            refused.header("ratelimit").starts_with("\"key\";r=0;t="),
+            "{algorithm}"
+        );
         let body = refused.problem(429, "rate_limited");
         let wait = body["retry_after_ms"].as_u64().unwrap();
         assert!(wait <= 1_000, "{algorithm}: {wait}");

@@ -41,3 +41,36 @@ fn a_store_that_cannot_be_read_leaves_earlier_answers_and_says_how_old_they_are(
     rig.clear("store_read");
     rig.assert_recovers();
 }
+
+#[test]
+fn a_store_that_takes_no_writes_says_so_and_answers_everything_else() {
+    let Some(app) = App::with_model() else { return };
+    let rig = Rig::start(&app, &[]);
+    rig.set("store_write", &json!({"action": "fail"}));
+    rig.write("lost.md", "Nobody was told that this is kept.")
+        .problem(503, "dependency_unavailable");
+    rig.assert_whole();
+    rig.embed().with_status(200);
+    assert_eq!(rig.readiness(), 200);
+    rig.clear("store_write");
+    rig.write("kept.md", "This is.").with_status(200);
+    rig.assert_recovers();
+}
+
+#[test]
+fn a_request_that_panics_is_an_error_of_its_own_and_of_no_other() {
+    let Some(app) = App::with_model() else { return };
+    let rig = Rig::start(&app, &[]);
+    let before = rig.metric("embedder_panics_total");
+    rig.set("handler", &json!({"action": "panic", "times": 1}));
+    let failed = rig.server.get("/v1/collections");
+    let id = failed.header("x-request-id").to_owned();
+    let body = failed.problem(500, "internal");
+    assert_eq!(body["request_id"], id.as_str());
+    assert!(
+        rig.server.log().contains(&id),
+        "the log has the cause under this id"
+    );
+    assert!(rig.metric("embedder_panics_total") > before);
+    rig.assert_recovers();
+}
