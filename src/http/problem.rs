@@ -33,7 +33,7 @@ pub(super) struct Problem {
     /// What was full.
     full: Option<Full>,
     /// The values of RateLimit-Policy and RateLimit.
-    rate_limit: Option<(String, String)>,
+    rate_limit: Option<Box<(String, String)>>,
     /// What is told to the operator and not to the client.
     cause: Option<String>,
 }
@@ -111,7 +111,7 @@ impl Problem {
     /// Adds the values of RateLimit-Policy and RateLimit.
     #[must_use]
     pub(super) fn with_rate_limit(mut self, fields: Option<(String, String)>) -> Problem {
-        self.rate_limit = fields;
+        self.rate_limit = fields.map(Box::new);
         self
     }
 
@@ -180,7 +180,8 @@ impl Problem {
                 headers.insert(header::RETRY_AFTER, value);
             }
         }
-        if let Some((policy, state)) = &self.rate_limit {
+        if let Some(fields) = &self.rate_limit {
+            let (policy, state) = &**fields;
             set_fields(headers, policy, state);
         }
         if self.code == ErrorCode::Unauthenticated {
@@ -196,16 +197,21 @@ impl Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
         let code = error.code();
-        let full = match &error {
-            Error::Busy { full, .. } => Some(*full),
-            _ => None,
-        };
-        let retry_after = match &error {
-            Error::Busy { retry_after, .. } | Error::Unavailable { retry_after, .. } => {
-                Some(*retry_after)
-            }
-            _ => None,
-        };
+        let (mut retry_after, mut full) = (None, None);
+        if let Error::Busy {
+            full: what,
+            retry_after: after,
+            ..
+        } = &error
+        {
+            (retry_after, full) = (Some(*after), Some(*what));
+        }
+        if let Error::Unavailable {
+            retry_after: after, ..
+        } = &error
+        {
+            retry_after = Some(*after);
+        }
         // What went wrong inside may name paths, hosts or texts: it is the operator's business.
         let is_inside = code.http_status() == 500
             || matches!(

@@ -290,9 +290,10 @@ fn count(
         return Ok(());
     }
     metrics.rate_limited_total[layer].inc();
-    let what = match layer {
-        LimitLayer::AuthFailures => "the address has sent too many wrong keys:",
-        _ => "the address has",
+    let what = if layer == LimitLayer::AuthFailures {
+        "with wrong keys the address has"
+    } else {
+        "the address has"
     };
     Err(refusal(what, &result))
 }

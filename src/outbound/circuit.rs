@@ -294,10 +294,12 @@ impl Circuit {
             let next = retry.after(failure, now, &mut self.random());
             let (outcome, told) = verdict(fault, next.is_err());
             permit.record(outcome, now);
-            self.observer.ended(match error {
-                CallError::TimedOut(_) => CallOutcome::Timeout,
-                _ => told,
-            });
+            self.observer
+                .ended(if matches!(error, CallError::TimedOut(_)) {
+                    CallOutcome::Timeout
+                } else {
+                    told
+                });
             match next {
                 Ok(wait) => {
                     self.observer.retried();

@@ -60,6 +60,7 @@ fn main() {
     without_key("without a key, refused", scarce);
     other_windows();
     addresses();
+    newcomers();
 }
 
 fn config(algorithm: RateLimitAlgorithm, limit: u32) -> RateLimitConfig {
@@ -212,6 +213,33 @@ fn addresses() {
             Contestant::new("IPv4", |number| limiter.try_acquire_n(v4, told(number), 1)),
             Contestant::new("IPv6, with its site", |number| {
                 limiter.try_acquire_n(v6, told(number), 1)
+            }),
+        ],
+    );
+}
+
+/// What a flood of keys costs that nobody saw before.
+fn newcomers() {
+    let hourly = |limit| {
+        let period = Duration::from_secs(3_600);
+        RateLimitConfig::try_new(RateLimitAlgorithm::TokenBucket, limit, period, None).unwrap()
+    };
+    let (idle, active) = (
+        RateLimiter::new(token_bucket(1_000)),
+        RateLimiter::new(hourly(1_000)),
+    );
+    for key in 0..2 * KEYS {
+        idle.try_acquire(key, told(0));
+        active.try_acquire(key, told(0));
+    }
+    race(
+        "a new key each time, the table full",
+        vec![
+            Contestant::new("an idle key gives way", |number| {
+                idle.try_acquire(2 * KEYS + number, told(10_000_000 + number))
+            }),
+            Contestant::new("none is idle: a shared bucket decides", |number| {
+                active.try_acquire(2 * KEYS + number, told(number))
             }),
         ],
     );

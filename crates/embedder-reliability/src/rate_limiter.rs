@@ -83,8 +83,8 @@ pub const LOG_LIMIT_MAX: u32 = 256;
 pub struct TableSize {
     /// Keys, rounded down to a multiple of 64, but at least 64. Default [`KEYS_MAX`].
     pub keys_max: usize,
-    /// Memory in bytes, which may mean fewer keys: a key of eight bytes takes up to 64, or with a sliding window of no more
-    /// than [`LOG_LIMIT_MAX`] units 112, and 8 for each unit. Default [`BYTES_MAX`].
+    /// Memory in bytes, which may mean fewer keys: a key of up to twelve bytes takes no more than 55, or with a sliding window
+    /// of up to [`LOG_LIMIT_MAX`] units 99 and 8 for each unit. Default [`BYTES_MAX`].
     pub bytes_max: usize,
 }
 

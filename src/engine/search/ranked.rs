@@ -195,9 +195,10 @@ fn by_words(
         Ok(Ok(Err(error))) => {
             let error = Error::from(error);
             // A vector of the wrong length is the client's.
-            Err(match error.code() {
-                ErrorCode::InvalidQuery => error,
-                _ => lost(error.to_string()),
+            Err(if error.code() == ErrorCode::InvalidQuery {
+                error
+            } else {
+                lost(error.to_string())
             })
         }
         Err(_) => Err(lost("a search by words panicked".to_owned())),

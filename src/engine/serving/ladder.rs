@@ -234,6 +234,10 @@ impl Walk<'_> {
     ///
     /// # Errors
     /// The error itself, where it is the client's or the server ends.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "of the many codes these say that there is no vector"
+    )]
     fn go_on_without_vector(&mut self, error: Error) -> Result<Error> {
         let reason = match error.code() {
             ErrorCode::ModelUnavailable | ErrorCode::ModelInvalid => Reason::ModelMissing,

@@ -136,9 +136,10 @@ impl Model {
 
 /// Returns whose fault an error of the encoder is: a full queue and a caller that leaves are not its own.
 pub(crate) fn fault_of(error: &Error) -> Fault {
-    match error.code() {
-        ErrorCode::Internal | ErrorCode::ModelInvalid => Fault::Transient,
-        _ => Fault::Request,
+    if matches!(error.code(), ErrorCode::Internal | ErrorCode::ModelInvalid) {
+        Fault::Transient
+    } else {
+        Fault::Request
     }
 }
 

@@ -11,7 +11,7 @@ use crate::sync::{Mutex, lock};
 const SHARDS: usize = 64;
 
 /// Buckets for keys without a place of their own, by their groups. With few of them those who did nothing would share one
-/// with those who filled the table; these take 16 KiB.
+/// with those who filled the table. These take twenty kilobytes, or two megabytes with the longest logs.
 const OVERFLOW_BUCKETS: usize = 1_024;
 
 /// What a limiter asks of its table, whatever it counts by.

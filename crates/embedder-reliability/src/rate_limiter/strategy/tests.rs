@@ -83,6 +83,36 @@ properties! {
     no_cost_is_always_admitted => admits_nothing_at_all;
 }
 
+proptest! {
+    #[test]
+    fn no_moment_and_no_cost_panics(
+        config in configs(),
+        steps in prop::collection::vec((moments(), moments(), any::<u32>(), any::<bool>()), 1..60),
+    ) {
+        jump(&TokenBucket::new(&config), &steps);
+        jump(&SlidingLog::new(&config), &steps);
+        jump(&SlidingCounter::new(&config), &steps);
+        jump(&FixedWindow::new(&config), &steps);
+    }
+}
+
+/// Any moment of 584 years, often at their ends.
+fn moments() -> impl Strategy<Value = Timestamp> {
+    prop_oneof![0_u64..100, any::<u64>(), u64::MAX - 100..=u64::MAX].prop_map(Timestamp::from_nanos)
+}
+
+/// Asks at moments without order, and gives back what was never taken.
+fn jump<R: RateLimitStrategy>(strategy: &R, steps: &[(Timestamp, Timestamp, u32, bool)]) {
+    let mut state = R::State::default();
+    for &(now, later, cost, is_small) in steps {
+        let cost = if is_small { cost % 20 } else { cost };
+        strategy.acquire(&mut state, now, cost);
+        strategy.peek(&state, later, cost);
+        strategy.refund(&mut state, now, later, cost);
+        strategy.is_idle(&state, later);
+    }
+}
+
 fn ends_when_it_says<R: RateLimitStrategy>(
     strategy: &R,
     state: &R::State,

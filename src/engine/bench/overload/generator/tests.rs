@@ -34,7 +34,7 @@ fn in_turns() -> SocketAddr {
             }
             request.clear();
             let turn = asked.fetch_add(1, Ordering::Relaxed);
-            let status = if turn % 2 == 0 {
+            let status = if turn.is_multiple_of(2) {
                 "200 OK"
             } else {
                 "503 Busy\r\nretry-after: 1"
