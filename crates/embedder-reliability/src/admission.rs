@@ -185,11 +185,12 @@ impl<W> Admission<W> {
         let has_share = self.callers.inside(caller) >= self.share(caller)
             && self.callers.is_among_the_heaviest(caller, now);
         if has_share && (self.is_taken() || priority == Priority::Retried) {
+            self.callers.was_refused(caller, now);
             return Arrival::Refused(Shed::Taken);
         }
         let until = now.plus(self.policy.wait_max);
         let until = deadline.map_or(until, |deadline| until.min(deadline));
-        self.callers.waits(caller, now);
+        self.callers.waits(caller);
         let number = self.waiting.push(caller, priority, until, waker());
         Arrival::Queued { number, until }
     }

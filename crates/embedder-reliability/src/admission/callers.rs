@@ -16,6 +16,9 @@ const REMEMBERED_MAX: usize = 1_024;
 /// What counts as little.
 const LITTLE: f64 = 0.05;
 
+/// What a refusal counts beside a request that is let in.
+const REFUSED: f64 = 0.05;
+
 /// From which share of what the heaviest caller has had another one is as heavy.
 const ABOUT: f64 = 0.9;
 
@@ -42,8 +45,8 @@ impl Had {
         self.requests * (-passed / FADING.as_secs_f64()).exp()
     }
 
-    fn add(&mut self, now: Timestamp) {
-        self.requests = self.lately(now) + 1.0;
+    fn add(&mut self, requests: f64, now: Timestamp) {
+        self.requests = self.lately(now) + requests;
         self.at = now;
     }
 }
@@ -86,17 +89,24 @@ impl Callers {
     }
 
     pub(super) fn enters(&mut self, caller: CallerId, now: Timestamp) {
-        let having = self.take_note(caller, now);
+        let having = self.take_note(caller);
         having.in_flight += 1;
-        having.had.add(now);
+        having.had.add(1.0, now);
         let had = having.had;
         if had.requests >= self.most.lately(now) {
             self.most = had;
         }
     }
 
-    pub(super) fn waits(&mut self, caller: CallerId, now: Timestamp) {
-        self.take_note(caller, now).waiting += 1;
+    /// A caller was refused. Who asks again and again all the same is soon told from those who do not.
+    pub(super) fn was_refused(&mut self, caller: CallerId, now: Timestamp) {
+        if let Some(having) = self.having.get_mut(&caller) {
+            having.had.add(REFUSED, now);
+        }
+    }
+
+    pub(super) fn waits(&mut self, caller: CallerId) {
+        self.take_note(caller).waiting += 1;
     }
 
     pub(super) fn stopped_waiting(&mut self, caller: CallerId) {
@@ -123,29 +133,14 @@ impl Callers {
     }
 
     /// Returns what a caller has, who is about to have more.
-    fn take_note(&mut self, caller: CallerId, now: Timestamp) -> &mut Having {
-        if !self.having.contains_key(&caller) {
-            // Whoever comes anew begins as if it had been there: it has no claim to what others had meanwhile.
-            let requests = self.average(now);
-            let had = Had { requests, at: now };
-            let having = Having {
-                had,
-                ..Having::default()
-            };
-            self.having.insert(caller, having);
-        }
-        let having = self.having.entry(caller).or_default();
+    fn take_note(&mut self, caller: CallerId) -> &mut Having {
+        let newcomer = Having {
+            // It has no claim to what others had before it came, and may be a flood.
+            had: self.most,
+            ..Having::default()
+        };
+        let having = self.having.entry(caller).or_insert(newcomer);
         self.active += usize::from(having.inside() == 0);
         having
-    }
-
-    /// Returns what those who are remembered have had on average.
-    fn average(&self, now: Timestamp) -> f64 {
-        let all: f64 = self
-            .having
-            .values()
-            .map(|having| having.had.lately(now))
-            .sum();
-        all / self.having.len().max(1) as f64
     }
 }
