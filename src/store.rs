@@ -93,6 +93,8 @@ pub struct Collection {
     pub kind: CollectionKind,
     /// The length of its vectors, where clients hand them over.
     pub dimensions: Option<u32>,
+    /// Whether its texts may be sent to a remote embedding provider, whose vectors it then has.
+    pub is_remote: bool,
     /// Grows by one with each transaction that changes what is indexed.
     pub generation: u64,
 }
@@ -496,6 +498,9 @@ pub trait StoreWriter {
         kind: CollectionKind,
         dimensions: Option<u32>,
     ) -> StoreResult<(Collection, bool)>;
+
+    /// Says whether a collection's texts may be sent to a remote embedding provider.
+    fn set_remote(&mut self, collection: CollectionId, is_remote: bool) -> StoreResult<()>;
 
     /// Returns the source of this kind and root, made if it is not there, as one whose chunks are all of version
     /// `pipeline`.

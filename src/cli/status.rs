@@ -49,6 +49,20 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
         (None, Some(pid)) => output::line(&format!("process {pid} is writing"))?,
         (None, None) => {}
     }
+    if let Some(service) = &status.service {
+        output::line(&format!("service {}", service.level))?;
+        for mode in &service.modes {
+            output::line(&format!(
+                "  {}: answered by {}",
+                mode.mode,
+                mode.fallbacks.join(", then ")
+            ))?;
+        }
+        for part in &service.switched_off {
+            let seconds = service.switched_off_for_s.unwrap_or_default();
+            output::line(&format!("  {part} is switched off for another {seconds} s"))?;
+        }
+    }
     if status.collections.is_empty() {
         output::line("nothing is indexed yet: run `embedder index PATH`")?;
     }

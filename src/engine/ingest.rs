@@ -24,6 +24,7 @@ use crate::store::sqlite::content::ContentDb;
 use crate::store::{Collection, ModelId, Source, StoreWriter};
 
 mod difference;
+pub(crate) mod embed_documents;
 mod front_matter;
 pub mod lexical;
 mod names;
@@ -38,6 +39,7 @@ pub mod walk;
 mod workers;
 
 pub use difference::kind_of_reason;
+use embed_documents::EmbedDocuments;
 pub use plan::{BYTES_PER_CHUNK, Plan, plan};
 pub use prepare::PIPELINE_VERSION;
 pub(crate) use prepare::{Text, limits_of};
@@ -118,7 +120,8 @@ pub fn index<'a>(
             collection: &collection,
             source: &source,
             within: &request.within,
-            with_vectors: request.with_vectors,
+            // The model of this machine is not whose vectors such a collection has; the server adds them.
+            with_vectors: request.with_vectors && !collection.is_remote,
             surroundings: &alone,
             progress,
             stop,
@@ -171,24 +174,24 @@ impl Run<'_> {
             collection: self.collection.name.clone(),
             ..IndexReport::default()
         };
-        let embedder = thread::scope(|scope| {
+        let documents = thread::scope(|scope| {
             let loading = self
                 .with_vectors
-                .then(|| scope.spawn(|| self.surroundings.model()));
+                .then(|| scope.spawn(|| self.surroundings.documents()));
             let done = self.index_text(db, &mut report);
-            let embedder = loading
+            let documents = loading
                 .map(thread::ScopedJoinHandle::join)
                 .transpose()
                 .map_err(|_| Error::Internal("loading the model panicked".to_owned()))?;
-            done.map(|()| embedder.flatten())
+            done.map(|()| documents.flatten())
         })?;
         report.text_ready_ms = millis(self.started.elapsed());
         self.progress.report(&Event::TextReady {
             elapsed: self.started.elapsed(),
-            vectors_follow: embedder.is_some(),
+            vectors_follow: documents.is_some(),
         });
-        let model = match &embedder {
-            Some(embedder) => Some(self.index_vectors(db, embedder, &mut report)?),
+        let model = match &documents {
+            Some(documents) => Some(self.index_vectors(db, &**documents, &mut report)?),
             None => {
                 report.text_only = self.with_vectors;
                 None
@@ -217,12 +220,12 @@ impl Run<'_> {
     fn index_vectors(
         &self,
         db: &mut dyn StoreWriter,
-        embedder: &Embedder,
+        documents: &dyn EmbedDocuments,
         report: &mut IndexReport,
     ) -> Result<ModelId> {
         let fill = Fill {
             collection: self.collection.id,
-            embedder,
+            documents,
             surroundings: self.surroundings,
             threads: self.config.threads,
             progress: self.progress,

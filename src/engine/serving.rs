@@ -41,6 +41,7 @@ pub mod level;
 pub(crate) mod live;
 pub(crate) mod measure;
 mod model;
+mod remote;
 pub mod resilience;
 mod run;
 mod supervisor;
@@ -58,9 +59,10 @@ pub(crate) use find::Terms;
 use gate::Gate;
 use jobs::Jobs;
 use level::Level;
-use live::{LiveCollection, ReadVectors};
+use live::{LiveCollection, ReadVectors, VectorsOf};
 use measure::BatchMeasure;
 use model::{Model, ModelSlot};
+use remote::RemoteModel;
 
 /// Searches that wait for a thread. At a few milliseconds each this is seconds of work.
 const SEARCHES_WAITING_MAX: usize = 1_024;
@@ -102,6 +104,8 @@ pub struct Service {
     pub(crate) data_dir: DataDir,
     pub(crate) connections: Connections,
     pub(crate) model: ModelSlot,
+    /// A provider elsewhere, for the collections that opted in.
+    remote: Option<RemoteModel>,
     pub(crate) jobs: Jobs,
     pub(crate) filler: Filler,
     pub(crate) searches: Gate,
@@ -212,11 +216,18 @@ impl Service {
             .collect();
         let clock = Clock::start();
         let dependencies = Dependencies::new(&config, clock, &metrics, random_seed)?;
+        let remote = match (&config.remote, &dependencies.provider) {
+            (Some(settings), Some(circuit)) => {
+                Some(RemoteModel::new(settings, Arc::clone(circuit))?)
+            }
+            _ => None,
+        };
         let access = Access::open(data_dir.path(), config.server.audit_bytes_max, folders)?;
         Ok(Arc::new(Service {
             data_dir,
             connections,
             model: ModelSlot::empty("it is being loaded"),
+            remote,
             jobs: Jobs::default(),
             filler: Filler::default(),
             searches: Gate::new(
@@ -274,10 +285,9 @@ impl Service {
             Ok::<(), Error>(())
         })?;
         let db = self.connections.take()?;
-        let model = self.model.get().ok();
         for live in self.library().values() {
-            let of = model.as_ref().map(|model| model.vectors_of());
-            self.tell_of(live, live.sync_vectors(db.store(), of));
+            let of = self.vectors_for(live);
+            self.tell_of(live, live.sync_vectors(db.store(), of.as_ref()));
             self.filler.wake(live);
         }
         drop(db);
@@ -400,9 +410,24 @@ impl Service {
             return Ok(());
         }
         let mut db = self.connections.take()?;
-        let model = self.model.get().ok();
-        let of = model.as_ref().map(|model| model.vectors_of());
-        live.open(&mut *db, &self.data_dir, of)
+        let of = self.vectors_for(live);
+        live.open(&mut *db, &self.data_dir, of.as_ref())
+    }
+
+    /// Returns whose vectors a collection has, other than those of clients; none where that model is missing.
+    pub(crate) fn vectors_for(&self, live: &LiveCollection) -> Option<VectorsOf> {
+        self.vectors_of_kind(live.collection().is_remote)
+    }
+
+    pub(crate) fn vectors_of_kind(&self, is_remote: bool) -> Option<VectorsOf> {
+        if is_remote {
+            return self
+                .remote
+                .as_ref()
+                .map(|remote| remote.vectors_of().clone());
+        }
+        let model = self.model.get().ok()?;
+        Some(model.vectors_of().clone())
     }
 
     fn open_views(&self) {
@@ -430,20 +455,17 @@ impl Service {
 
     /// Reads the vectors of all collections by the model, if there is one.
     fn read_vectors(&self) -> Result<Vec<(Arc<LiveCollection>, ReadVectors)>> {
-        let Ok(model) = self.model.get() else {
-            return Ok(Vec::new());
-        };
         let db = self.connections.take()?;
         let all: Vec<_> = self.library().values().cloned().collect();
-        let read =
-            all.into_iter()
-                .filter_map(|live| match live.read(db.store(), model.vectors_of()) {
-                    Ok(read) => Some((live, read)),
-                    Err(error) => {
-                        self.tell_of(&live, Err(error));
-                        None
-                    }
-                });
+        let read = all.into_iter().filter_map(|live| {
+            match live.read(db.store(), &self.vectors_for(&live)?) {
+                Ok(read) => Some((live, read)),
+                Err(error) => {
+                    self.tell_of(&live, Err(error));
+                    None
+                }
+            }
+        });
         Ok(read.collect())
     }
 
@@ -481,10 +503,9 @@ impl Service {
         tracing::info!(model = model.embedder().name(), "Found a model");
         self.model.set(Ok(model));
         let db = self.connections.take()?;
-        let model = self.model.required()?;
         let all: Vec<_> = self.library().values().cloned().collect();
         for live in all {
-            live.sync_vectors(db.store(), Some(model.vectors_of()))?;
+            live.sync_vectors(db.store(), self.vectors_for(&live).as_ref())?;
             self.filler.wake(&live);
         }
         Ok(())

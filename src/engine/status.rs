@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::engine::embed::Embedder;
 use crate::engine::ingest::kind_of_reason;
 use crate::engine::serving::live::client_vectors;
+use crate::engine::serving::resilience::DegradationView;
 use crate::error::Result;
 use crate::store::data_dir::DataDir;
 use crate::store::sqlite::content::ContentDb;
@@ -29,6 +30,9 @@ pub struct Status {
     pub model: Option<ModelStatus>,
     /// Why there is none; empty where there is one.
     pub model_problem: String,
+    /// How much of the service there is, where a server runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<DegradationView>,
     /// The collections by name.
     pub collections: Vec<CollectionStatus>,
 }
@@ -135,6 +139,7 @@ fn without_store(
         writer,
         model,
         model_problem,
+        service: None,
         collections: Vec::new(),
     }
 }

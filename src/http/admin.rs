@@ -166,7 +166,9 @@ pub(super) async fn status(
             };
             let db = service.connections.take()?;
             let writer = Some(std::process::id());
-            status::of(service.config(), db.store(), model, problem, writer)
+            let mut status = status::of(service.config(), db.store(), model, problem, writer)?;
+            status.service = Some(service.degradation());
+            Ok(status)
         })
         .await?;
     status

@@ -29,6 +29,9 @@ pub(super) struct NewCollection {
     kind: CollectionKind,
     /// The length of its vectors; for the kind `vectors` alone.
     dimensions: Option<u32>,
+    /// Whether its texts may be sent to the embedding provider of the server's settings, whose vectors it then has.
+    #[serde(default)]
+    remote_provider: bool,
 }
 
 /// Lists the collections that the caller may see.
@@ -85,7 +88,11 @@ pub(super) async fn put(
         .service
         .work(move |service| {
             service.access.may_act()?;
-            let is_new = service.create_collection(&name, new.kind, new.dimensions)?;
+            let is_new = if new.remote_provider {
+                service.create_remote_collection(&name, new.kind)?
+            } else {
+                service.create_collection(&name, new.kind, new.dimensions)?
+            };
             if is_new {
                 service
                     .access

@@ -115,10 +115,11 @@ pub(super) async fn put(
         .work(move |service| {
             let written = service.put_documents(&name, &documents)?;
             let is_new = written.iter().any(|&written| written != Written::Unchanged);
-            let embedding = match service.model.get() {
+            let live = service.live(&name)?;
+            let embedding = match service.vectors_for(&live) {
                 _ if has_vectors => EmbeddingState::Ready,
-                Ok(_) if is_new => EmbeddingState::Pending,
-                Ok(_) => {
+                Some(_) if is_new => EmbeddingState::Pending,
+                Some(_) => {
                     let fraction = service.describe(&name)?.embedded_fraction;
                     if fraction.is_some_and(|fraction| fraction >= 1.0) {
                         EmbeddingState::Ready
@@ -126,7 +127,7 @@ pub(super) async fn put(
                         EmbeddingState::Pending
                     }
                 }
-                Err(_) => EmbeddingState::Unavailable,
+                None => EmbeddingState::Unavailable,
             };
             let ids = documents.into_iter().map(|document| document.id);
             let results = ids

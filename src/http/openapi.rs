@@ -9,8 +9,8 @@ use utoipa::OpenApi;
 use super::problem::{MEDIA_TYPE, ProblemBody};
 use super::routes::{Needs, ROUTES, Route};
 use super::{
-    admin, collections, documents, embeddings, files, jobs, pages, probes, resilience, search,
-    sessions, sources,
+    admin, collections, documents, embeddings, files, jobs, pages, probes, resilience,
+    search, sessions, sources,
 };
 
 #[derive(OpenApi)]

@@ -6,8 +6,8 @@ use axum::routing::{self, MethodRouter};
 
 use super::app::App;
 use super::{
-    admin, collections, documents, embeddings, files, guard, jobs, pages, probes, resilience,
-    search, sessions, sources,
+    admin, collections, documents, embeddings, files, guard, jobs, pages, probes,
+    resilience, search, sessions, sources,
 };
 use crate::engine::access::Scope;
 

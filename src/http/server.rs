@@ -110,7 +110,11 @@ impl Server {
             None => None,
         };
         let (listen, ops_listen) = (config.server.listen, config.server.ops_listen);
-        let service = Service::open(config, Arc::clone(&metrics))?;
+        let service = {
+            // Calls to a provider are made there.
+            let _entered = runtime.enter();
+            Service::open(config, Arc::clone(&metrics))?
+        };
         let health = Arc::new(HealthChecker::new(version, Arc::clone(&metrics), now));
         health.set_step(StartStep::Indexes);
         let (phase, stop) = Stop::channel();

@@ -8,6 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use embedder_reliability::rate_limiter::{
+    RateLimitAlgorithm, RateLimitConfig, RateLimitResult, RateLimiter,
+};
 use serde::Serialize;
 
 use super::circuit::{Attempt, CallError, Circuit, Fault};
@@ -31,6 +34,8 @@ pub struct ProviderSettings {
     pub batch_texts_max: usize,
     /// Most bytes of the texts of a call, unless it is a single longer text.
     pub batch_bytes_max: usize,
+    /// Most calls a minute, where there is a limit.
+    pub calls_per_minute_max: Option<u32>,
 }
 
 /// A remote embedding provider.
@@ -38,6 +43,7 @@ pub struct Provider {
     settings: ProviderSettings,
     transport: Arc<dyn Transport>,
     circuit: Arc<Circuit>,
+    pace: Option<RateLimiter<u64>>,
 }
 
 /// Why a provider gave no vectors. None of these says anything that the provider sent: it may repeat what it was sent.
@@ -54,6 +60,12 @@ pub enum ProviderError {
         /// How long it asked to be left alone.
         retry_after: Option<Duration>,
     },
+    /// It was not asked: it allows us no more calls before the deadline.
+    #[error("the embedding provider allows no more calls for now")]
+    TooSoon {
+        /// When it does.
+        retry_after: Duration,
+    },
     /// It answered with what cannot be used.
     #[error("the embedding provider's answer cannot be used: {0}")]
     BadAnswer(#[from] BadAnswer),
@@ -63,6 +75,8 @@ impl ProviderError {
     /// Returns whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
+            // Our own limit says nothing about the provider.
+            ProviderError::TooSoon { .. } => Fault::Request,
             ProviderError::Transport(TransportError::Unsendable) => Fault::Request,
             ProviderError::Transport(_) => Fault::Transient,
             // The same texts would bring the same answer.
@@ -103,7 +117,13 @@ impl Provider {
         transport: Arc<dyn Transport>,
         circuit: Arc<Circuit>,
     ) -> Provider {
+        let minute = Duration::from_secs(60);
+        let pace = settings.calls_per_minute_max.and_then(|calls| {
+            let bucket = RateLimitAlgorithm::TokenBucket;
+            RateLimitConfig::try_new(bucket, calls, minute, None).ok()
+        });
         Provider {
+            pace: pace.map(RateLimiter::new),
             settings,
             transport,
             circuit,
@@ -153,6 +173,7 @@ impl Provider {
     ) -> Result<Vec<Vec<f32>>, ProviderError> {
         let dimensions = self.settings.dimensions;
         let bytes_max = answer::bytes_max(texts, dimensions);
+        self.keep_pace(attempt).await?;
         let sent = self.transport.post(body, attempt, bytes_max).await?;
         if !(200..300).contains(&sent.status) {
             return Err(ProviderError::Status {
@@ -161,6 +182,27 @@ impl Provider {
             });
         }
         Ok(answer::vectors_of(&sent.body, texts, dimensions)?)
+    }
+
+    /// Waits until the provider allows another call.
+    async fn keep_pace(&self, attempt: Attempt) -> Result<(), ProviderError> {
+        let Some(pace) = &self.pace else {
+            return Ok(());
+        };
+        let clock = self.circuit.clock();
+        let until = clock.now().plus(attempt.timeout);
+        loop {
+            let now = clock.now();
+            match pace.try_acquire(0, now) {
+                RateLimitResult::Limited { retry_after, .. } if now.plus(retry_after) < until => {
+                    tokio::time::sleep(retry_after).await;
+                }
+                RateLimitResult::Limited { retry_after, .. } => {
+                    return Err(ProviderError::TooSoon { retry_after });
+                }
+                RateLimitResult::Allowed { .. } | RateLimitResult::TooLarge { .. } => return Ok(()),
+            }
+        }
     }
 
     fn body(&self, texts: &[String]) -> Bytes {
@@ -274,6 +316,7 @@ mod tests {
             requests_dimensions: false,
             batch_texts_max: 3,
             batch_bytes_max: 10,
+            calls_per_minute_max: None,
         };
         let transport: Arc<dyn Transport> = Arc::clone(&script) as _;
         (

@@ -8,5 +8,6 @@ mod disk;
 mod encoder;
 mod indexes;
 mod limits;
+mod provider;
 mod rig;
 mod store;

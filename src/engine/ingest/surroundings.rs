@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use embedder_inference::{Tokens, Workspace};
 
+use super::embed_documents::{EmbedDocuments, LocalDocuments};
 use super::lexical::{LexicalFollower, TextIndex};
 use crate::engine::embed::Embedder;
 use crate::error::Result;
@@ -23,19 +24,8 @@ pub trait Surroundings: Sync {
         collection: CollectionId,
     ) -> Result<Box<dyn TextIndex + 'a>>;
 
-    /// Returns the model, loaded if need be; none where there is none.
-    fn model(&self) -> Option<Arc<Embedder>>;
-
-    /// Returns the vectors of texts, one after the other.
-    ///
-    /// # Errors
-    /// An encoder that is stopped or has failed.
-    fn encode(
-        &self,
-        embedder: &Embedder,
-        workspace: &mut Workspace,
-        texts: Vec<Tokens>,
-    ) -> Result<Vec<f32>>;
+    /// Returns what makes vectors of documents, loaded if need be; none where there is none.
+    fn documents(&self) -> Option<Box<dyn EmbedDocuments + '_>>;
 
     /// Called when vectors of a collection were stored.
     ///
@@ -75,21 +65,16 @@ impl Surroundings for Alone<'_> {
         Ok(Box::new(follower))
     }
 
-    fn model(&self) -> Option<Arc<Embedder>> {
+    fn documents(&self) -> Option<Box<dyn EmbedDocuments + '_>> {
         let mut load = self
             .load_model
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        load.take().and_then(|load| load())
-    }
-
-    fn encode(
-        &self,
-        embedder: &Embedder,
-        workspace: &mut Workspace,
-        texts: Vec<Tokens>,
-    ) -> Result<Vec<f32>> {
-        Ok(embedder.encode(workspace, &texts))
+        let embedder = load.take().and_then(|load| load())?;
+        let encode = |embedder: &Embedder, workspace: &mut Workspace, texts: Vec<Tokens>| {
+            Ok(embedder.encode(workspace, &texts))
+        };
+        Some(Box::new(LocalDocuments::new(embedder, Box::new(encode))))
     }
 
     fn vectors_stored(&self, _: &mut dyn StoreWriter, _: CollectionId) -> Result<()> {

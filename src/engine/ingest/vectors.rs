@@ -8,13 +8,13 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use embedder_index::embedded_text::chunk_text;
-use embedder_inference::{InputKind, Workspace};
+use embedder_inference::Workspace;
 
+use super::embed_documents::{EmbedDocuments, EmbeddedTexts};
 use super::prepare::embed_hash;
 use super::progress::{Event, Progress};
 use super::surroundings::Surroundings;
 use super::workers;
-use crate::engine::embed::Embedder;
 use crate::error::{Error, Result};
 use crate::store::{ChunkId, ChunkRow, CollectionId, EmbedHash, ModelId, StoreWriter};
 
@@ -44,7 +44,7 @@ struct Batch {
 /// Computes the missing vectors of a collection.
 pub(crate) struct Fill<'a> {
     pub(crate) collection: CollectionId,
-    pub(crate) embedder: &'a Embedder,
+    pub(crate) documents: &'a dyn EmbedDocuments,
     pub(crate) surroundings: &'a dyn Surroundings,
     pub(crate) threads: usize,
     pub(crate) progress: &'a dyn Progress,
@@ -58,9 +58,9 @@ impl Fill<'_> {
     /// Those of the store; [`Error::Interrupted`] when `stop` was set, with what was computed until then stored.
     pub(crate) fn run(&self, db: &mut dyn StoreWriter) -> Result<(ModelId, Embedded)> {
         let model = db.put_model(
-            self.embedder.fingerprint(),
-            self.embedder.name(),
-            self.embedder.dimensions(),
+            self.documents.fingerprint(),
+            self.documents.name(),
+            self.documents.dimensions(),
         )?;
         self.fill(db, model).map(|embedded| (model, embedded))
     }
@@ -122,13 +122,8 @@ impl Fill<'_> {
             .iter()
             .map(|chunk| chunk_text(&chunk.record(), &chunk.text))
             .collect();
-        let tokens: Vec<_> = texts
-            .iter()
-            .map(|text| self.embedder.tokenize(text, InputKind::Document))
-            .collect();
-        let truncated = tokens.iter().filter(|tokens| tokens.truncated).count() as u64;
-        let flat = self.surroundings.encode(self.embedder, workspace, tokens)?;
-        let vectors = flat.chunks_exact(self.embedder.dimensions());
+        let EmbeddedTexts { numbers, truncated } = self.documents.embed(workspace, &texts)?;
+        let vectors = numbers.chunks_exact(self.documents.dimensions());
         let vectors = texts
             .iter()
             .zip(vectors)

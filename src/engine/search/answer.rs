@@ -229,6 +229,42 @@ impl From<&Collection> for Searched {
     }
 }
 
+impl Answer {
+    /// Puts the hits of another answer to the same question, about other collections, beside these.
+    pub(crate) fn joined_with(mut self, other: Answer, limit: usize) -> Answer {
+        self.hits.extend(other.hits);
+        // Each part is in order and the sort is stable.
+        self.hits.sort_by(|a, b| b.score.total_cmp(&a.score));
+        self.hits.truncate(limit);
+        let (meta, beside) = (&mut self.meta, other.meta);
+        // The weaker of the two, where they differ.
+        if beside.degraded && !meta.degraded {
+            meta.served_by = beside.served_by;
+        }
+        meta.degraded |= beside.degraded;
+        for reason in beside.reasons {
+            if !meta.reasons.contains(&reason) {
+                meta.reasons.push(reason);
+            }
+        }
+        meta.took_ms = meta.took_ms.max(beside.took_ms);
+        meta.embedded_fraction = match (meta.embedded_fraction, beside.embedded_fraction) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        meta.skipped_files += beside.skipped_files;
+        meta.model = match (meta.model.take(), beside.model) {
+            (Some(one), Some(other)) => Some(format!("{one}, {other}")),
+            (one, other) => one.or(other),
+        };
+        meta.model_problem = meta.model_problem.take().or(beside.model_problem);
+        meta.age_ms = meta.age_ms.max(beside.age_ms);
+        meta.changes_behind += beside.changes_behind;
+        meta.collections.extend(beside.collections);
+        self
+    }
+}
+
 impl Meta {
     /// Says in words what limits the answer.
     pub fn notes(&self) -> Vec<String> {

@@ -89,6 +89,16 @@ impl Service {
         kind: CollectionKind,
         dimensions: Option<u32>,
     ) -> Result<bool> {
+        self.create_collection_as(name, kind, dimensions, false)
+    }
+
+    fn create_collection_as(
+        &self,
+        name: &str,
+        kind: CollectionKind,
+        dimensions: Option<u32>,
+        is_remote: bool,
+    ) -> Result<bool> {
         check_collection_name(name)?;
         match (kind, dimensions) {
             (CollectionKind::Vectors, Some(1..=DIMENSIONS_MAX))
@@ -126,7 +136,11 @@ impl Service {
             }
             None => {
                 let mut db = self.connections.take()?;
-                let (collection, _) = db.create_collection(name, kind, dimensions)?;
+                let (mut collection, _) = db.create_collection(name, kind, dimensions)?;
+                if is_remote {
+                    db.set_remote(collection.id, true)?;
+                    collection.is_remote = true;
+                }
                 if kind == CollectionKind::Vectors {
                     let of = client_vectors(&collection);
                     db.put_model(&of.fingerprint, name, of.dimensions)?;
@@ -136,6 +150,16 @@ impl Service {
                 (collection, true)
             }
         };
+        if collection.is_remote != is_remote {
+            return Err(Error::Reported {
+                code: ErrorCode::Conflict,
+                message: format!("the collection `{name}` is there, and its vectors are others'"),
+                remedy: Some(
+                    "send the `remote_provider` that it has, choose another name, or delete it first"
+                        .to_owned(),
+                ),
+            });
+        }
         if (collection.kind, collection.dimensions) != (kind, dimensions) {
             return Err(Error::Reported {
                 code: ErrorCode::Conflict,
@@ -146,6 +170,28 @@ impl Service {
                 remedy: Some("choose another name, or delete it first".to_owned()),
             });
         }
+        Ok(is_new)
+    }
+
+    /// Makes a collection whose texts may be sent to the embedding provider, unless it is there; says whether it was made.
+    ///
+    /// # Errors
+    /// As [`Service::create_collection`]; no provider; a collection of vectors, which has none to ask for.
+    pub fn create_remote_collection(&self, name: &str, kind: CollectionKind) -> Result<bool> {
+        if self.remote.is_none() {
+            return Err(Error::Argument {
+                problem: "no embedding provider is set up".to_owned(),
+                remedy: "leave `remote_provider` away; the operator sets `embedding.provider`"
+                    .to_owned(),
+            });
+        }
+        if kind == CollectionKind::Vectors {
+            return Err(Error::Argument {
+                problem: "the vectors of this kind come from clients".to_owned(),
+                remedy: "leave `remote_provider` away".to_owned(),
+            });
+        }
+        let is_new = self.create_collection_as(name, kind, None, true)?;
         Ok(is_new)
     }
 
@@ -219,7 +265,7 @@ impl Service {
             generation: collection.generation,
             embedded_fraction: fingerprint.is_some().then(|| counts.embedded_fraction()),
             counts,
-            remote_provider: false,
+            remote_provider: collection.is_remote,
         })
     }
 
@@ -353,8 +399,7 @@ impl Service {
         match collection.kind {
             CollectionKind::Vectors => Some(client_vectors(collection).fingerprint),
             CollectionKind::Code | CollectionKind::Documents => {
-                let model = self.model.get().ok()?;
-                Some(model.vectors_of().fingerprint.clone())
+                Some(self.vectors_of_kind(collection.is_remote)?.fingerprint)
             }
         }
     }

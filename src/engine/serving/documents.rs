@@ -258,10 +258,10 @@ impl Service {
         live: &LiveCollection,
         chunks: &[ChunkRow],
     ) -> Result<Option<bool>> {
-        let fingerprint = match (live.collection().kind, self.model.get()) {
+        let fingerprint = match (live.collection().kind, self.vectors_for(live)) {
             (CollectionKind::Vectors, _) => client_vectors(live.collection()).fingerprint,
-            (_, Ok(model)) => model.vectors_of().fingerprint.clone(),
-            (_, Err(_)) => return Ok(None),
+            (_, Some(of)) => of.fingerprint,
+            (_, None) => return Ok(None),
         };
         let ids: Vec<_> = chunks.iter().map(|chunk| chunk.id).collect();
         let mut embedded = 0;

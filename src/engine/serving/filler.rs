@@ -8,8 +8,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use embedder_reliability::circuit_breaker::CircuitState;
-
 use super::Service;
 use super::live::LiveCollection;
 use super::run::ServerRun;
@@ -92,17 +90,14 @@ impl Service {
     }
 
     fn fill(&self, live: &Arc<LiveCollection>) -> Result<()> {
-        let Ok(model) = self.model.get() else {
+        // It is woken again when what makes the vectors works.
+        let Some(documents) = self.documents(live) else {
             return Ok(());
         };
-        // It is woken again when the encoder works.
-        if self.dependencies.encoder.breaker().state() != CircuitState::Closed {
-            return Ok(());
-        }
         let _filling = live.fill();
         let fill = Fill {
             collection: live.collection().id,
-            embedder: model.embedder(),
+            documents: &*documents,
             surroundings: &ServerRun {
                 service: self,
                 live,

@@ -10,6 +10,7 @@ use embedder_reliability::degradation::{Part, Rung};
 use super::answers::{AnswerCache, Asked};
 use super::documents::has_direction;
 use super::live::LiveCollection;
+use super::remote::RemoteModel;
 use super::{Service, measure};
 use crate::engine::search::filter::Filter;
 use crate::engine::search::{Answer, Missing, Mode, Place, SearchRequest, Sight, scan_store};
@@ -42,6 +43,13 @@ pub(super) struct Question {
 }
 
 impl Question {
+    /// Whether the vectors of its collections are those of a provider; all of them have the same.
+    pub(super) fn is_remote(&self) -> bool {
+        self.collections
+            .iter()
+            .any(|live| live.collection().is_remote)
+    }
+
     /// Refuses what no rung could answer.
     pub(super) fn check(&self) -> Result<()> {
         let Some(vector) = &self.request.vector else {
@@ -100,12 +108,13 @@ impl Service {
         }
         self.metrics.cache_misses_total.inc();
         let mode = request.mode;
-        let question = Arc::new(Question {
-            collections,
-            request,
-            filter,
-        });
-        let answer = Arc::new(self.walk(&question, &asked, terms).await?);
+        let mut answer = self
+            .ask_all(collections, request, filter, &asked, terms)
+            .await?;
+        // All of it: the query's vector, and the rungs that could not answer.
+        let took = terms.now.until(self.clock.now());
+        answer.meta.took_ms = took.as_secs_f64() * 1e3;
+        let answer = Arc::new(answer);
         measure::searched(&self.metrics, &answer.meta);
         // What was cut short or lacks something may be better in a moment.
         if !answer.meta.degraded && mode != Mode::Regex {
@@ -115,6 +124,38 @@ impl Service {
             answer,
             is_cached: false,
         })
+    }
+
+    /// Asks the collections with vectors of one kind together, and puts the answers of both kinds into one.
+    async fn ask_all(
+        self: &Arc<Self>,
+        collections: Vec<Arc<LiveCollection>>,
+        request: SearchRequest,
+        filter: Filter,
+        asked: &Asked,
+        terms: &Terms,
+    ) -> Result<Answer> {
+        let is_remote = |live: &Arc<LiveCollection>| live.collection().is_remote;
+        let (remote, local): (Vec<_>, Vec<_>) = collections.into_iter().partition(is_remote);
+        let question = |collections| {
+            Arc::new(Question {
+                collections,
+                request: request.clone(),
+                filter: filter.clone(),
+            })
+        };
+        if remote.is_empty() {
+            return self.walk(&question(local), asked, terms).await;
+        }
+        if local.is_empty() {
+            return self.walk(&question(remote), asked, terms).await;
+        }
+        let (local, remote) = (question(local), question(remote));
+        let (local, remote) = tokio::join!(
+            self.walk(&local, asked, terms),
+            self.walk(&remote, asked, terms)
+        );
+        Ok(local?.joined_with(remote?, request.limit))
     }
 
     /// Finds what is like the code at a place.
@@ -274,10 +315,16 @@ impl Service {
             .filter_map(|(live, guard)| Some((live.collection(), guard.as_ref()?)))
             .collect();
         let model = self.model.get().ok();
+        let is_remote = collections.iter().any(|live| live.collection().is_remote);
+        let name = if is_remote {
+            self.remote.as_ref().map(RemoteModel::name)
+        } else {
+            model.as_ref().map(|model| model.embedder().name())
+        };
         look(Sight {
             store,
             views,
-            model: model.as_ref().map(|model| model.embedder().name()),
+            model: name,
             vector,
             missing,
             // Two searches at once have a core each; one alone is faster on all.
@@ -298,12 +345,20 @@ impl Service {
         if let Some(vector) = &question.request.vector {
             return Ok(Arc::new(QueryVector::new(vector)?));
         }
-        let model = self.model.required()?;
         let now = Instant::now();
-        let time = until
-            .saturating_duration_since(now)
-            .mul_f64(EMBED_SHARE)
-            .min(self.dependencies.encoder.policy().timeout);
+        let share = until.saturating_duration_since(now).mul_f64(EMBED_SHARE);
+        if question.is_remote() {
+            let remote = self.remote.as_ref().ok_or_else(|| Error::Reported {
+                code: ErrorCode::ModelUnavailable,
+                message: "no embedding provider is set up".to_owned(),
+                remedy: Some("set embedding.provider, url, model and dimensions".to_owned()),
+            })?;
+            return remote
+                .query_vector(&question.request.query, now + share)
+                .await;
+        }
+        let model = self.model.required()?;
+        let time = share.min(self.dependencies.encoder.policy().timeout);
         model
             .query_vector(
                 &question.request.query,

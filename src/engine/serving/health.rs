@@ -26,7 +26,7 @@ pub fn checks(service: &Arc<Service>) -> Vec<Box<dyn HealthCheckable>> {
             look,
         }) as Box<dyn HealthCheckable>
     };
-    vec![
+    let mut checks = vec![
         check(Dependency::ContentStore, true, content_store),
         check(Dependency::HubStore, true, hub_store),
         check(Dependency::Encoder, false, encoder),
@@ -34,7 +34,11 @@ pub fn checks(service: &Arc<Service>) -> Vec<Box<dyn HealthCheckable>> {
         check(Dependency::VectorIndex, false, vector_index),
         check(Dependency::Cache, false, cache),
         check(Dependency::Disk, false, disk),
-    ]
+    ];
+    if service.remote.is_some() {
+        checks.push(check(Dependency::EmbeddingProvider, false, provider));
+    }
+    checks
 }
 
 struct Check {
@@ -117,6 +121,20 @@ fn vector_index(service: &Service) -> Verdict {
     })
 }
 
+/// A provider is only asked where it failed: its answers are paid for.
+fn provider(service: &Service) -> Verdict {
+    match (&service.dependencies.provider, &service.remote) {
+        (Some(circuit), Some(remote)) => {
+            if circuit.breaker().state() != CircuitState::Closed {
+                // Through its circuit: the call is a probe.
+                let _ = remote.can_embed();
+            }
+            service.verdict_of(circuit)
+        }
+        _ => Verdict::Healthy,
+    }
+}
+
 fn cache(service: &Service) -> Verdict {
     service.drive(&service.dependencies.cache, || {
         failpoint::pass(Failpoint::Cache).is_ok()
@@ -150,13 +168,16 @@ impl Service {
         if let Ok(running) = circuit.begin(self.clock.now()) {
             running.ended((!works()).then_some(Fault::Permanent));
         }
-        let verdict = match circuit.breaker().state() {
+        self.verdict_of(circuit)
+    }
+
+    fn verdict_of(&self, circuit: &Circuit) -> Verdict {
+        self.follow_level(self.clock.now());
+        match circuit.breaker().state() {
             CircuitState::Closed => Verdict::Healthy,
             CircuitState::HalfOpen => Verdict::Degraded(Reason::Unavailable),
             CircuitState::Open => Verdict::Failed(Reason::Unavailable),
-        };
-        self.follow_level(self.clock.now());
-        verdict
+        }
     }
 
     /// Whether a search by words of some collection works.

@@ -31,6 +31,9 @@ const SCAN_HITS_MAX: usize = 1_000;
 /// When a search that nothing can answer is worth asking again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// What is missing where a collection opted in and the settings name no provider.
+const NO_PROVIDER: &str = "no embedding provider is set up";
+
 /// A walk down the ladder.
 struct Walk<'a> {
     question: &'a Arc<Question>,
@@ -54,8 +57,19 @@ impl Service {
         terms: &Terms,
     ) -> Result<Answer> {
         question.check()?;
-        let wanted = wanted(question);
         let service = self.assess(embedded_by(question), terms.now);
+        self.walk_with(&service, question, asked, terms).await
+    }
+
+    /// The same as if the service could do just this.
+    pub(super) async fn walk_with(
+        self: &Arc<Self>,
+        service: &Assessment,
+        question: &Arc<Question>,
+        asked: &Asked,
+        terms: &Terms,
+    ) -> Result<Answer> {
+        let wanted = wanted(question);
         let lowest = if terms.lowest.depth() < wanted.depth() {
             wanted
         } else {
@@ -68,9 +82,9 @@ impl Service {
             reasons: Vec::new(),
             problem: None,
         };
-        let rungs: Vec<Rung> = ladder(wanted, lowest, &service).collect();
+        let rungs: Vec<Rung> = ladder(wanted, lowest, service).collect();
         if rungs.first() != Some(&wanted) {
-            self.explain_skipped(&mut walk, wanted, &service);
+            self.explain_skipped(&mut walk, wanted, service);
         }
         let mut failed = None;
         for (place, &rung) in rungs.iter().enumerate() {
@@ -191,9 +205,14 @@ impl Service {
     /// Says why the rung that was asked for is not even tried.
     fn explain_skipped(&self, walk: &mut Walk<'_>, wanted: Rung, service: &Assessment) {
         let now = walk.terms.now;
+        let by = embedded_by(walk.question);
         let needs = |feature, parts: &[Part]| {
-            (!service.has(feature))
-                .then(|| parts.iter().copied().find(|part| self.is_lost(*part, now)))
+            (!service.has(feature)).then(|| {
+                parts
+                    .iter()
+                    .copied()
+                    .find(|part| self.is_lost(*part, by, now))
+            })
         };
         let semantic = matches!(wanted, Rung::Hybrid | Rung::Vector).then(|| {
             needs(
@@ -206,9 +225,13 @@ impl Service {
         let fresh = Some(needs(Feature::FreshAnswers, &[Part::Store]));
         for lost in [semantic, lexical, fresh].into_iter().flatten().flatten() {
             // Where nothing fails any more it is not relied on yet.
-            let reason = lost.map_or(Reason::Recovering, |part| self.why_lost(part, now));
+            let reason = lost.map_or(Reason::Recovering, |part| self.why_lost(part, by, now));
             if reason == Reason::ModelMissing {
-                walk.problem = self.model.get().err().map(|problem| problem.to_string());
+                let missing = self.model.get().err().map(|problem| problem.to_string());
+                walk.problem = match by {
+                    EmbeddedBy::Provider => Some(NO_PROVIDER.to_owned()),
+                    EmbeddedBy::Model | EmbeddedBy::Clients => missing,
+                };
             }
             if !walk.reasons.contains(&reason) {
                 walk.reasons.push(reason);
@@ -216,8 +239,8 @@ impl Service {
         }
     }
 
-    fn is_lost(&self, part: Part, now: Timestamp) -> bool {
-        self.why_lost(part, now) != Reason::Recovering
+    fn is_lost(&self, part: Part, by: EmbeddedBy, now: Timestamp) -> bool {
+        self.why_lost(part, by, now) != Reason::Recovering
     }
 
     /// Returns until when a rung may take: its share of what is left, the rungs below it keeping theirs.
@@ -329,6 +352,7 @@ impl Walk<'_> {
 fn embedded_by(question: &Question) -> EmbeddedBy {
     match question.request.vector {
         Some(_) => EmbeddedBy::Clients,
+        None if question.is_remote() => EmbeddedBy::Provider,
         None => EmbeddedBy::Model,
     }
 }

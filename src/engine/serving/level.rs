@@ -24,12 +24,14 @@ pub const FORCED_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) enum EmbeddedBy {
     /// The model of this machine.
     Model,
+    /// A provider elsewhere.
+    Provider,
     /// Whoever asks.
     Clients,
 }
 
 impl EmbeddedBy {
-    const ALL: [EmbeddedBy; 2] = [Self::Model, Self::Clients];
+    const ALL: [EmbeddedBy; 3] = [Self::Model, Self::Provider, Self::Clients];
 }
 
 /// How much of the service there is.
@@ -98,15 +100,15 @@ impl Service {
     }
 
     /// Returns why a part cannot be used, or that nothing fails any more.
-    pub(crate) fn why_lost(&self, part: Part, now: Timestamp) -> Reason {
+    pub(crate) fn why_lost(&self, part: Part, by: EmbeddedBy, now: Timestamp) -> Reason {
         let forced = self.level.forced_now(now);
         if forced.is_some_and(|forced| forced.parts.contains(part)) {
             return Reason::Manual;
         }
-        if part == Part::Embedder && self.model.get().is_err() {
+        if part == Part::Embedder && self.is_missing(by) {
             return Reason::ModelMissing;
         }
-        match self.dependencies.of_part(part).breaker().state() {
+        match self.state_of(part, by) {
             CircuitState::Closed => Reason::Recovering,
             CircuitState::Open | CircuitState::HalfOpen => Reason::of_lost(part),
         }
@@ -115,6 +117,8 @@ impl Service {
     /// Lets the time pass that metrics count, and the level rise where it may.
     pub(crate) fn follow_level(&self, now: Timestamp) {
         let current = self.assess(EmbeddedBy::Model, now);
+        // Followed as well, so that searches by the provider are whole again in time.
+        self.assess(EmbeddedBy::Provider, now);
         let mut counted = self
             .level
             .counted
@@ -153,14 +157,10 @@ impl Service {
     }
 
     fn inputs(&self, by: EmbeddedBy, now: Timestamp) -> Inputs {
-        let is_needed = |part: &Part| *part != Part::Embedder || by == EmbeddedBy::Model;
-        let failing = |part: &Part| {
-            let breaker = self.dependencies.of_part(*part).breaker();
-            is_needed(part) && breaker.state() != CircuitState::Closed
-        };
+        let failing = |part: &Part| self.state_of(*part, by) != CircuitState::Closed;
         let forced = self.level.forced_now(now);
         let mut forced = forced.map(|forced| forced.parts).unwrap_or_default();
-        if by == EmbeddedBy::Model && self.model.get().is_err() {
+        if self.is_missing(by) {
             // It is not there: it counts from now on, and no longer than that.
             forced.insert(Part::Embedder);
         }
@@ -169,6 +169,25 @@ impl Service {
             forced,
             is_overloaded: self.doors.search.is_taken(),
         }
+    }
+
+    /// Whether what makes the vectors of queries is not there at all.
+    fn is_missing(&self, by: EmbeddedBy) -> bool {
+        match by {
+            EmbeddedBy::Model => self.model.get().is_err(),
+            EmbeddedBy::Provider => self.remote.is_none(),
+            EmbeddedBy::Clients => false,
+        }
+    }
+
+    /// Returns the state of the breaker before a part, of the embedder that a search needs.
+    fn state_of(&self, part: Part, by: EmbeddedBy) -> CircuitState {
+        let circuit = match (part, by) {
+            (Part::Embedder, EmbeddedBy::Clients) => None,
+            (Part::Embedder, EmbeddedBy::Provider) => self.dependencies.provider.as_ref(),
+            _ => Some(self.dependencies.of_part(part)),
+        };
+        circuit.map_or(CircuitState::Closed, |circuit| circuit.breaker().state())
     }
 
     fn tell_of_level(&self, from: &Assessment, to: &Assessment) {

@@ -20,10 +20,10 @@ use crate::error::{Error, ErrorCode, Full, Result};
 use crate::outbound::circuit::{Attempt, CallError, Circuit, Fault};
 
 /// When a call that found no room is worth making again.
-const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(super) const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Vectors of queries that were asked before: a kilobyte and a half each.
-const QUERY_VECTORS: usize = 4_096;
+pub(super) const QUERY_VECTORS: usize = 4_096;
 
 /// A loaded model at work.
 pub(crate) struct Model {

@@ -12,6 +12,7 @@ use crate::engine::background::step_back;
 use crate::engine::embed::Embedder;
 use crate::engine::embed::batcher::Lane;
 use crate::engine::ingest::Surroundings;
+use crate::engine::ingest::embed_documents::{EmbedDocuments, LocalDocuments};
 use crate::engine::ingest::lexical::TextIndex;
 use crate::error::{Error, Result};
 use crate::store::{CollectionId, StoreWriter};
@@ -34,20 +35,44 @@ impl Surroundings for ServerRun<'_> {
         Ok(Box::new(LiveText(self)))
     }
 
-    fn model(&self) -> Option<Arc<Embedder>> {
-        let model = self.service.model.get().ok()?;
-        let breaker = self.service.dependencies.encoder.breaker();
-        // The filler computes what is missing when the encoder works again.
-        (breaker.state() == CircuitState::Closed).then(|| Arc::clone(model.embedder()))
+    fn documents(&self) -> Option<Box<dyn EmbedDocuments + '_>> {
+        self.service.documents(self.live)
     }
 
-    fn encode(
-        &self,
-        embedder: &Embedder,
-        _: &mut Workspace,
-        texts: Vec<Tokens>,
-    ) -> Result<Vec<f32>> {
-        let model = self.service.model.required()?;
+    fn vectors_stored(&self, db: &mut dyn StoreWriter, _: CollectionId) -> Result<()> {
+        let of = self.service.vectors_for(self.live);
+        self.live.sync_vectors(db.store(), of.as_ref())
+    }
+
+    fn begin_worker(&self) {
+        step_back();
+    }
+}
+
+impl Service {
+    /// Returns what makes the vectors of a collection's documents; none while that is missing or left alone. What is not
+    /// computed then is filled in later.
+    pub(super) fn documents(&self, live: &LiveCollection) -> Option<Box<dyn EmbedDocuments + '_>> {
+        if live.collection().is_remote {
+            let remote = self.remote.as_ref()?;
+            let breaker = self.dependencies.provider.as_ref()?.breaker();
+            return (breaker.state() == CircuitState::Closed)
+                .then(|| Box::new(remote) as Box<dyn EmbedDocuments + '_>);
+        }
+        let model = self.model.get().ok()?;
+        let breaker = self.dependencies.encoder.breaker();
+        if breaker.state() != CircuitState::Closed {
+            return None;
+        }
+        let encode = |embedder: &Embedder, _: &mut Workspace, texts: Vec<Tokens>| {
+            self.encode_in_bulk(embedder, texts)
+        };
+        let embedder = Arc::clone(model.embedder());
+        Some(Box::new(LocalDocuments::new(embedder, Box::new(encode))))
+    }
+
+    fn encode_in_bulk(&self, embedder: &Embedder, texts: Vec<Tokens>) -> Result<Vec<f32>> {
+        let model = self.model.required()?;
         if model.embedder().fingerprint() != embedder.fingerprint() {
             // Vectors of two models must not mix; the next run is made with the new one.
             return Err(Error::Interrupted);
@@ -56,22 +81,12 @@ impl Surroundings for ServerRun<'_> {
             match model.submit(Lane::Bulk, texts.clone(), None) {
                 Ok(pending) => return Ok(pending.wait()?.into_numbers()),
                 // Clients fill the lane; a run has time.
-                Err(Error::Busy { retry_after, .. }) if !self.service.is_ending() => {
+                Err(Error::Busy { retry_after, .. }) if !self.is_ending() => {
                     std::thread::sleep(retry_after.min(PATIENCE));
                 }
                 Err(error) => return Err(error),
             }
         }
-    }
-
-    fn vectors_stored(&self, db: &mut dyn StoreWriter, _: CollectionId) -> Result<()> {
-        let model = self.service.model.get().ok();
-        let of = model.as_ref().map(|model| model.vectors_of());
-        self.live.sync_vectors(db.store(), of)
-    }
-
-    fn begin_worker(&self) {
-        step_back();
     }
 }
 

@@ -58,7 +58,8 @@ struct Memory {
     repaired: HashMap<Dependency, u64>,
     /// Whether it was told that no repair may be tried.
     told: HashMap<Dependency, bool>,
-    encoder_worked: bool,
+    /// Whether all that makes vectors worked when it was looked at last.
+    embedders_worked: bool,
 }
 
 impl RecoveryStrategy {
@@ -100,7 +101,7 @@ impl Service {
     /// Looks after what fails until the server ends.
     pub(super) fn supervise(&self) {
         let mut memory = Memory {
-            encoder_worked: true,
+            embedders_worked: true,
             ..Memory::default()
         };
         while self.rest_for(EVERY) {
@@ -140,11 +141,14 @@ impl Service {
             let result = self.repair(strategy);
             self.ended(dependency, strategy, result);
         }
-        let works = self.dependencies.encoder.breaker().state() == CircuitState::Closed;
-        if works && !memory.encoder_worked {
+        let embedders =
+            std::iter::once(&self.dependencies.encoder).chain(&self.dependencies.provider);
+        let mut states = embedders.map(|circuit| circuit.breaker().state());
+        let work = states.all(|state| state == CircuitState::Closed);
+        if work && !memory.embedders_worked {
             self.fill_pending();
         }
-        memory.encoder_worked = works;
+        memory.embedders_worked = work;
     }
 
     /// Returns the epoch of a breaker that wants a repair which was not tried yet.
@@ -213,22 +217,18 @@ impl Service {
             .collect();
         // Where a search failed and nothing is known to be broken, it may be any of them.
         let suspects = if broken.is_empty() { all } else { broken };
-        let model = self.model.get().ok();
-        let of = model.as_ref().map(|model| model.vectors_of());
         let rebuilt = suspects.iter().map(|live| {
             let mut db = self.connections.take()?;
-            live.rebuild(&mut *db, &self.data_dir, of)
+            live.rebuild(&mut *db, &self.data_dir, self.vectors_for(live).as_ref())
         });
         sum_up(rebuilt)
     }
 
     fn reload_vectors(&self) -> RecoveryResult {
         let all: Vec<_> = self.library().values().cloned().collect();
-        let model = self.model.get().ok();
-        let of = model.as_ref().map(|model| model.vectors_of());
         let read = all.iter().map(|live| {
             let db = self.connections.take()?;
-            live.reread_vectors(db.store(), of)
+            live.reread_vectors(db.store(), self.vectors_for(live).as_ref())
         });
         sum_up(read)
     }

@@ -101,7 +101,6 @@ impl HttpTransport {
             .post(self.url.clone())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .header(RETRY_ATTEMPT, attempt.number)
-            .timeout(attempt.timeout)
             .body(body);
         if let Some(key) = &self.key {
             request = request.bearer_auth(key.expose());

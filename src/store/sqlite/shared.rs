@@ -60,6 +60,11 @@ impl StoreWriter for SharedContent {
             .call(move |db| db.create_collection(&name, kind, dimensions))
     }
 
+    fn set_remote(&mut self, collection: CollectionId, is_remote: bool) -> StoreResult<()> {
+        self.writer
+            .call(move |db| db.set_remote(collection, is_remote))
+    }
+
     fn put_source(
         &mut self,
         collection: CollectionId,

@@ -22,6 +22,9 @@ fn body(method: &str, path: &str) -> Option<Value> {
         }
         ("PUT", "/v1/admin/breakers/{dependency}") => json!({"action": "reset"}),
         ("PUT", "/v1/admin/degradation") => json!({"off": ["cache"], "for_s": 1}),
+        ("POST", "/v1/admin/drills/degradation") => {
+            json!({"collection": "notes", "query": "text"})
+        }
         ("POST", _) => json!({}),
         _ => return None,
     })

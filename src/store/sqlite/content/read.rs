@@ -55,7 +55,7 @@ fn json<T: serde::de::DeserializeOwned + Default>(
 }
 
 /// Columns of a [`Collection`], in the order that [`collection_row`] reads them.
-pub(super) const COLLECTION_COLUMNS: &str = "id, name, kind, dimensions, generation";
+pub(super) const COLLECTION_COLUMNS: &str = "id, name, kind, dimensions, generation, remote";
 
 pub(super) fn collection_row(row: &Row<'_>) -> rusqlite::Result<Collection> {
     Ok(Collection {
@@ -64,6 +64,7 @@ pub(super) fn collection_row(row: &Row<'_>) -> rusqlite::Result<Collection> {
         kind: named(row, 2, CollectionKind::from_name)?,
         dimensions: row.get(3)?,
         generation: row.get::<_, i64>(4)?.unsigned_abs(),
+        is_remote: row.get(5)?,
     })
 }
 

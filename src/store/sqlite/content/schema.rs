@@ -6,7 +6,7 @@ use crate::store::sqlite::Migration;
 pub(super) const APPLICATION_ID: i32 = 0x656d_6201;
 
 /// The steps; the schema's version is their number.
-pub(super) const MIGRATIONS: &[Migration] = &[V1, V2];
+pub(super) const MIGRATIONS: &[Migration] = &[V1, V2, V3];
 
 const V1: Migration = "
 CREATE TABLE collection (
@@ -158,4 +158,9 @@ CREATE TABLE job (
     error        TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX job_open ON job (state, id) WHERE state IN ('queued', 'running');
+";
+
+/// Collections whose texts may be sent to a remote embedding provider.
+const V3: Migration = "
+ALTER TABLE collection ADD COLUMN remote INTEGER NOT NULL DEFAULT 0 CHECK (remote IN (0, 1));
 ";

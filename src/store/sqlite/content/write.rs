@@ -56,6 +56,14 @@ impl StoreWriter for ContentDb {
         })
     }
 
+    fn set_remote(&mut self, collection: CollectionId, is_remote: bool) -> StoreResult<()> {
+        self.write(|tx| {
+            let update = "UPDATE collection SET remote = ?2 WHERE id = ?1";
+            tx.execute(update, params![collection.0, is_remote])
+                .map(drop)
+        })
+    }
+
     fn put_source(
         &mut self,
         collection: CollectionId,

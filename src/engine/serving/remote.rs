@@ -1,0 +1,192 @@
+//! A remote embedding provider at work, for the collections that opted in.
+//!
+//! Its vectors have a fingerprint of their own, made of its address, its model and their length, so they never mix with
+//! those of another model. Only texts of collections that opted in, and queries about them, are sent.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use embedder_index::QueryVector;
+use embedder_index::embedded_text::query_text;
+use embedder_inference::Workspace;
+use quick_cache::sync::Cache;
+use reqwest::Url;
+use tokio::runtime::Handle;
+
+use super::dependencies::left_alone;
+use super::live::VectorsOf;
+use super::model::{BUSY_RETRY_AFTER, QUERY_VECTORS};
+use crate::config::RemoteEmbedding;
+use crate::engine::ingest::embed_documents::{EmbedDocuments, EmbeddedTexts};
+use crate::error::{Error, ErrorCode, Full, Result};
+use crate::outbound::circuit::{CallError, Circuit, Fault};
+use crate::outbound::provider::{
+    HttpTransport, Provider, ProviderError, ProviderSettings, Transport,
+};
+
+/// A remote provider at work.
+pub(crate) struct RemoteModel {
+    provider: Provider,
+    vectors_of: VectorsOf,
+    queries: Cache<Arc<str>, Arc<QueryVector>>,
+    /// Where threads of our own make their calls.
+    runtime: Handle,
+}
+
+impl RemoteModel {
+    /// Speaks to the provider that the settings name, through its circuit.
+    ///
+    /// # Errors
+    /// An address that no client can be made for; a thread without a runtime.
+    pub(crate) fn new(settings: &RemoteEmbedding, circuit: Arc<Circuit>) -> Result<RemoteModel> {
+        let unusable = |problem: &dyn std::fmt::Display| {
+            Error::Settings(vec![format!("embedding.url: {problem}")])
+        };
+        let url = Url::parse(&settings.url).map_err(|error| unusable(&error))?;
+        let transport =
+            HttpTransport::new(&url, settings.key.clone()).map_err(|error| unusable(&error))?;
+        let runtime = Handle::try_current()
+            .map_err(|_| Error::Internal("a provider without a runtime".to_owned()))?;
+        Ok(RemoteModel::over(
+            Arc::new(transport),
+            settings,
+            circuit,
+            runtime,
+        ))
+    }
+
+    fn over(
+        transport: Arc<dyn Transport>,
+        settings: &RemoteEmbedding,
+        circuit: Arc<Circuit>,
+        runtime: Handle,
+    ) -> RemoteModel {
+        let of_provider = ProviderSettings {
+            model: settings.model.clone(),
+            dimensions: settings.dimensions,
+            requests_dimensions: settings.requests_dimensions,
+            batch_texts_max: settings.batch_texts_max,
+            batch_bytes_max: settings.batch_bytes_max,
+            calls_per_minute_max: settings.calls_per_minute_max,
+        };
+        RemoteModel {
+            provider: Provider::new(of_provider, transport, circuit),
+            vectors_of: VectorsOf {
+                fingerprint: fingerprint(settings),
+                dimensions: settings.dimensions,
+            },
+            queries: Cache::new(QUERY_VECTORS),
+            runtime,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.provider.settings().model
+    }
+
+    pub(crate) fn vectors_of(&self) -> &VectorsOf {
+        &self.vectors_of
+    }
+
+    /// Returns the vector of a query, from memory if it was asked before.
+    ///
+    /// # Errors
+    /// A deadline that passed; a provider that fails, or is left alone.
+    pub(crate) async fn query_vector(
+        &self,
+        query: &str,
+        deadline: Instant,
+    ) -> Result<Arc<QueryVector>> {
+        if let Some(known) = self.queries.get(query) {
+            return Ok(known);
+        }
+        let texts = [query_text(query)];
+        let vectors = self.provider.embed(&texts, Some(deadline)).await;
+        let vectors = vectors.map_err(error_of)?;
+        let numbers = vectors.first().map_or(&[][..], Vec::as_slice);
+        let vector = Arc::new(QueryVector::new(numbers)?);
+        self.queries.insert(Arc::from(query), Arc::clone(&vector));
+        Ok(vector)
+    }
+
+    /// Whether the provider embeds a text. It waits for the answer.
+    pub(crate) fn can_embed(&self) -> bool {
+        let texts = ["a word".to_owned()];
+        self.runtime
+            .block_on(self.provider.embed(&texts, None))
+            .is_ok()
+    }
+}
+
+impl EmbedDocuments for &RemoteModel {
+    fn fingerprint(&self) -> &str {
+        &self.vectors_of.fingerprint
+    }
+
+    fn name(&self) -> &str {
+        RemoteModel::name(self)
+    }
+
+    fn dimensions(&self) -> usize {
+        self.vectors_of.dimensions
+    }
+
+    fn embed(&self, _: &mut Workspace, texts: &[String]) -> Result<EmbeddedTexts> {
+        let vectors = self
+            .runtime
+            .block_on(self.provider.embed(texts, None))
+            .map_err(error_of)?;
+        Ok(EmbeddedTexts {
+            numbers: vectors.concat(),
+            // A provider does not say.
+            truncated: 0,
+        })
+    }
+}
+
+/// Returns the identity of everything that decides a vector of the provider, as far as it can be known from here.
+fn fingerprint(settings: &RemoteEmbedding) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in [
+        &settings.url,
+        &settings.model,
+        &settings.dimensions.to_string(),
+    ] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    format!("remote:{}", hasher.finalize().to_hex())
+}
+
+fn error_of(error: CallError<ProviderError>) -> Error {
+    const WHAT: &str = "the embedding provider";
+    match error {
+        CallError::Open(open) => left_alone(WHAT, open.retry_after()),
+        CallError::Busy => Error::Busy {
+            full: Full::Bulkhead,
+            what: format!("too many calls of {WHAT} are under way"),
+            retry_after: BUSY_RETRY_AFTER,
+        },
+        CallError::TimedOut(_) | CallError::Deadline => Error::Reported {
+            code: ErrorCode::Timeout,
+            message: format!("{WHAT} did not answer in time"),
+            remedy: Some("allow more time".to_owned()),
+        },
+        CallError::Failed(error) => {
+            let code = match error.fault() {
+                Fault::Request => ErrorCode::InvalidRequest,
+                Fault::Permanent if matches!(error, ProviderError::BadAnswer(_)) => {
+                    ErrorCode::BadUpstream
+                }
+                Fault::Permanent | Fault::Transient | Fault::Overload { .. } => {
+                    ErrorCode::DependencyUnavailable
+                }
+            };
+            Error::Unavailable {
+                code,
+                what: error.to_string(),
+                retry_after: BUSY_RETRY_AFTER,
+            }
+        }
+    }
+}
