@@ -20,6 +20,7 @@ mod bench;
 mod completions;
 mod config;
 mod doctor;
+mod drill;
 mod embed;
 mod eval;
 mod index;
@@ -117,6 +118,8 @@ enum Command {
     Keys(keys::Args),
     /// Check, list and archive the log of what was done and refused.
     Audit(audit::Args),
+    /// Walk a mechanism of resilience on the running server, and say what happened.
+    Drill(drill::Args),
     /// Check everything that can be wrong, and say what to do.
     Doctor(doctor::Args),
     /// Get and list models.
@@ -138,6 +141,7 @@ impl Command {
             Command::Quickstart(_)
             | Command::Index(_)
             | Command::Models(_)
+            | Command::Drill(_)
             | Command::Doctor(_)
             | Command::Bench(_)
             | Command::Eval(_) => true,
@@ -238,6 +242,7 @@ fn execute(cli: Cli) -> Result<()> {
         Command::Open(args) => open::run(&context, &args),
         Command::Keys(args) => keys::run(&context, args),
         Command::Audit(args) => audit::run(&context, args),
+        Command::Drill(args) => drill::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, args),
         Command::Models(args) => models::run(&context, args),
         Command::Config(args) => config::run(&context, args),

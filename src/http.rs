@@ -16,6 +16,7 @@ mod app;
 mod browser;
 mod collections;
 mod documents;
+pub(crate) mod drills;
 mod embeddings;
 mod extract;
 #[cfg(debug_assertions)]

@@ -30,6 +30,7 @@ mod connections;
 mod dependencies;
 pub mod documents;
 pub(crate) mod door;
+pub mod drill;
 pub mod files;
 mod filler;
 mod find;

@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use super::problem::{MEDIA_TYPE, ProblemBody};
 use super::routes::{Needs, ROUTES, Route};
 use super::{
-    admin, collections, documents, embeddings, files, jobs, pages, probes, resilience,
+    admin, collections, documents, drills, embeddings, files, jobs, pages, probes, resilience,
     search, sessions, sources,
 };
 
@@ -65,6 +65,10 @@ use super::{
         admin::list_roots,
         admin::add_root,
         admin::remove_root,
+        drills::breaker,
+        drills::retry,
+        drills::degradation,
+        drills::recovery,
         resilience::breakers,
         resilience::order_breaker,
         resilience::degradation,

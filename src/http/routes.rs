@@ -6,7 +6,7 @@ use axum::routing::{self, MethodRouter};
 
 use super::app::App;
 use super::{
-    admin, collections, documents, embeddings, files, guard, jobs, pages, probes,
+    admin, collections, documents, drills, embeddings, files, guard, jobs, pages, probes,
     resilience, search, sessions, sources,
 };
 use crate::engine::access::Scope;
@@ -164,6 +164,10 @@ pub(super) static ROUTES: &[Route] = &[
     route("GET", "/v1/admin/degradation", Of(OpsRead), || routing::get(resilience::degradation)),
     route("PUT", "/v1/admin/degradation", Of(AdminBreakers), || routing::put(resilience::order_degradation)),
     route("DELETE", "/v1/admin/degradation", Of(AdminBreakers), || routing::delete(resilience::end_degradation)),
+    route("POST", "/v1/admin/drills/breaker", Of(AdminBreakers), || routing::post(drills::breaker)),
+    route("POST", "/v1/admin/drills/retry", Of(AdminBreakers), || routing::post(drills::retry)),
+    route("POST", "/v1/admin/drills/degradation", Of(AdminBreakers), || routing::post(drills::degradation)),
+    route("POST", "/v1/admin/drills/recovery", Of(AdminBreakers), || routing::post(drills::recovery)),
     route("POST", "/v1/admin/sessions", Key, || routing::post(sessions::open)),
     route("GET", "/v1/admin/audit", Of(AdminAudit), || routing::get(admin::audit)),
     route("GET", "/v1/admin/audit/verify", Of(AdminAudit), || routing::get(admin::verify_audit)),

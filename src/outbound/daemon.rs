@@ -100,6 +100,18 @@ impl Daemon {
         &self.version
     }
 
+    /// Returns the same server, shown another key.
+    #[must_use]
+    pub fn with_key(&self, key: &str) -> Daemon {
+        Daemon {
+            client: self.client.clone(),
+            url: self.url.clone(),
+            key: Secret::new(key),
+            pid: self.pid,
+            version: self.version.clone(),
+        }
+    }
+
     /// Reads what is at a path, given in parts.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ mod browsers;
 mod cli;
 mod crash;
 mod documents;
+mod drills;
 mod embeddings;
 mod health;
 mod keys;
