@@ -39,7 +39,8 @@ impl Clock {
 /// this before it runs a server.
 const START: Duration = Duration::from_secs(1);
 
-fn now() -> Instant {
+/// Reads the time of the runtime, which tests can pause; on a thread without one, that of the system.
+pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 

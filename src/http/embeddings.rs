@@ -1,7 +1,5 @@
 //! `/v1/embeddings` and `/v1/models`, in the shapes that OpenAI clients send and read.
 
-use std::time::Instant;
-
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
@@ -17,6 +15,7 @@ use super::extract::{Admitted, Deadline, Path};
 use super::guard::Caller;
 use super::problem::Problem;
 use super::quotas::units_of_texts;
+use crate::clock;
 use crate::engine::embed::Embedder;
 use crate::engine::embed::batcher::{Lane, Vectors};
 use crate::error::ErrorCode;
@@ -208,7 +207,7 @@ pub(super) async fn create(
         units.saturating_sub(1),
         app.service.clock.at(deadline.began),
     )?;
-    let submitted = Instant::now();
+    let submitted = clock::now();
     // Dropped with this future when the client goes away; what is not begun then never is.
     let vectors = app
         .service
@@ -216,7 +215,9 @@ pub(super) async fn create(
         .await?;
     if let Some(took) = model.batcher().usual_time(lane, prompt_tokens) {
         inside.served(Served {
-            waited: submitted.elapsed().saturating_sub(took),
+            waited: clock::now()
+                .saturating_duration_since(submitted)
+                .saturating_sub(took),
             took,
             was_late: false,
         });

@@ -3,7 +3,6 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::AUTHORIZATION;
@@ -21,6 +20,7 @@ use super::listener::Peer;
 use super::problem::Problem;
 use super::quotas::Asking;
 use super::routes::{Needs, Route};
+use crate::clock;
 use crate::engine::access::{CsrfToken, KeyId, Principal};
 use crate::engine::audit::DenialReason;
 use crate::engine::serving::jobs::now_ms;
@@ -135,7 +135,7 @@ pub(super) async fn guard(
     } else {
         limits.request_time_max
     };
-    let deadline = Deadline::of(request.headers(), Instant::now(), time_max)?;
+    let deadline = Deadline::of(request.headers(), clock::now(), time_max)?;
     let peer = request.extensions().get::<Peer>().copied();
     let peer = peer.map(|peer| peer.address.ip());
     let address = peer.map(|peer| app.quotas.client(peer, request.headers()));

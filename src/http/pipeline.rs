@@ -1,7 +1,6 @@
 //! What every request passes, whatever becomes of it: its names, its log line, its measures, and the shape of its answer.
 
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
@@ -18,6 +17,7 @@ use super::problem::Problem;
 use super::routes::UNMATCHED;
 use super::trace::{REQUEST_ID, RequestNames, TRACEPARENT};
 use super::{browser, guard};
+use crate::clock;
 use crate::engine::audit::DenialReason;
 use crate::error::{Error, ErrorCode};
 use crate::failpoint::{self, Failpoint};
@@ -27,7 +27,7 @@ const NO_AUTH: HeaderName = HeaderName::from_static("x-embedder-auth");
 
 /// The outermost layer.
 pub(super) async fn pipeline(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
+    let started = clock::now();
     let names = RequestNames::of(request.headers(), uuid::Uuid::now_v7());
     let path = request.extensions().get::<MatchedPath>().cloned();
     let route = path.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
@@ -57,7 +57,7 @@ pub(super) async fn pipeline(State(app): State<App>, mut request: Request, next:
         headers.insert(NO_AUTH, HeaderValue::from_static("none"));
     }
     let status = response.status().as_u16();
-    let elapsed = started.elapsed();
+    let elapsed = clock::now().saturating_duration_since(started);
     under_way.answered(status, elapsed);
     let elapsed_ms = (elapsed.as_secs_f64() * 1e6).round() / 1e3;
     if is_probe(route) {

@@ -37,6 +37,7 @@ pub use observer::{BatchObserver, DropReason};
 pub use request::{BatchError, Pending, Vectors};
 use shared_queue::SharedQueue;
 
+use crate::clock;
 use crate::engine::background;
 use crate::engine::embed::Embedder;
 use crate::error::{Error, ErrorCode};
@@ -222,7 +223,7 @@ impl Batcher {
         texts: Vec<Tokens>,
         deadline: Option<Instant>,
     ) -> Result<Pending, Refused> {
-        self.queue(lane).submit(texts, deadline, Instant::now())
+        self.queue(lane).submit(texts, deadline, clock::now())
     }
 
     /// Returns how long the oldest of the batches under way has been running. A batch takes milliseconds, one of the

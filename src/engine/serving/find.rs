@@ -12,6 +12,7 @@ use super::documents::has_direction;
 use super::live::LiveCollection;
 use super::remote::RemoteModel;
 use super::{Service, measure};
+use crate::clock;
 use crate::engine::search::filter::Filter;
 use crate::engine::search::{Answer, Missing, Mode, Place, SearchRequest, Sight, scan_store};
 use crate::error::{Error, ErrorCode, Result};
@@ -345,7 +346,7 @@ impl Service {
         if let Some(vector) = &question.request.vector {
             return Ok(Arc::new(QueryVector::new(vector)?));
         }
-        let now = Instant::now();
+        let now = clock::now();
         let share = until.saturating_duration_since(now).mul_f64(EMBED_SHARE);
         if question.is_remote() {
             let remote = self.remote.as_ref().ok_or_else(|| Error::Reported {

@@ -7,6 +7,7 @@ use embedder_reliability::circuit_breaker::CircuitState;
 
 use super::Service;
 use super::supervisor::STUCK_AFTER;
+use crate::clock;
 use crate::engine::search::View;
 use crate::failpoint::{self, Failpoint};
 use crate::observability::health::{HealthCheckable, Reason, Verdict};
@@ -95,7 +96,7 @@ fn encoder(service: &Service) -> Verdict {
             Reason::Loading
         });
     };
-    let stuck = model.batcher().stuck_for(Instant::now());
+    let stuck = model.batcher().stuck_for(clock::now());
     if stuck.is_some_and(|stuck| stuck > STUCK_AFTER) {
         return Verdict::Failed(Reason::Timeout);
     }

@@ -11,6 +11,7 @@ use quick_cache::sync::Cache;
 use super::Service;
 use super::dependencies::left_alone;
 use super::live::VectorsOf;
+use crate::clock;
 use crate::config::Config;
 use crate::engine::embed::Embedder;
 use crate::engine::embed::batcher::{
@@ -120,7 +121,7 @@ impl Model {
             let submitted = self.submit(
                 Lane::Interactive,
                 vec![tokens.clone()],
-                Some(Instant::now() + attempt.timeout),
+                Some(clock::now() + attempt.timeout),
             );
             async { Ok::<_, Error>(submitted?.await?) }
         };

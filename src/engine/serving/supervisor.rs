@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use embedder_reliability::Timestamp;
 use embedder_reliability::circuit_breaker::CircuitState;
 use embedder_reliability::recovery::{RecoveryBudget, Repair};
 
 use super::Service;
+use crate::clock;
 use crate::error::Result;
 use crate::observability::metrics::{Dependency, RecoveryOutcome};
 
@@ -164,7 +165,7 @@ impl Service {
     fn is_plainly_broken(&self, dependency: Dependency) -> bool {
         match dependency {
             Dependency::Encoder => self.model.get().is_ok_and(|model| {
-                let stuck = model.batcher().stuck_for(Instant::now());
+                let stuck = model.batcher().stuck_for(clock::now());
                 !model.batcher().is_healthy() || stuck.is_some_and(|stuck| stuck > STUCK_AFTER)
             }),
             Dependency::ContentStore => self.connections.writer().has_failed(),

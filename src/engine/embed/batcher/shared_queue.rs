@@ -16,6 +16,7 @@ use super::load::Load;
 use super::queue::{Queue, Waiting};
 use super::request::{BatchError, Pending, Request};
 use super::{BatchObserver, BatcherLimits, DropReason, Lane, Refused, lock};
+use crate::clock;
 
 /// The queue of one lane, shared by its callers and its workers.
 pub(super) struct SharedQueue {
@@ -116,7 +117,7 @@ impl SharedQueue {
                 return false;
             }
             // The clock is read once for a batch, not for each of its texts.
-            self.take(state, worker, batch, Instant::now());
+            self.take(state, worker, batch, clock::now());
         }
         true
     }

@@ -1,13 +1,13 @@
 //! A thread that encodes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
 
 use embedder_inference::Workspace;
 
 use super::Encode;
 use super::batch::Batch;
 use super::shared_queue::SharedQueue;
+use crate::clock;
 
 /// Encodes batches of a queue until it is stopped. `worker` is the thread's number among those of the queue.
 pub(super) fn run(queue: &SharedQueue, encoder: &dyn Encode, worker: usize) {
@@ -21,7 +21,7 @@ pub(super) fn run(queue: &SharedQueue, encoder: &dyn Encode, worker: usize) {
             vectors
         }));
         if let Ok(vectors) = encoded {
-            queue.complete(worker, &mut batch, &vectors, Instant::now());
+            queue.complete(worker, &mut batch, &vectors, clock::now());
         } else {
             let (lane, texts, tokens) = (queue.lane().name(), batch.texts().len(), batch.tokens());
             tracing::error!(
