@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::offline::{self, OfflineHub};
 use super::{Context, output, served};
-use crate::engine::access::{CreatedKey, KeyList, KeyView, LocalKey, NewKey, Scopes};
+use crate::engine::access::{CreatedKey, KeyLimit, KeyList, KeyView, LocalKey, NewKey, Scopes};
 use crate::engine::serving::jobs::now_ms;
 use crate::error::Result;
 
@@ -69,6 +69,18 @@ struct Create {
     /// After how many days it ends [default: never].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=DAYS_MAX))]
     expires_days: Option<u64>,
+    /// Units of work that it may ask for in a second [default: as the settings say].
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        long_help = "Units of work that it may ask for in a second: a search is one, a text to embed one and one for 256 \
+                     tokens, a document ten [default: rate_limit.key_per_s of the settings]."
+    )]
+    per_second: Option<u32>,
+    /// How many of them at once [default: those of a second].
+    #[arg(long, requires = "per_second", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    burst: Option<u32>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -112,6 +124,10 @@ fn create(context: &Context, args: Create) -> Result<()> {
         expires_ms: args
             .expires_days
             .map(|days| now_ms().saturating_add(days * DAY_MS)),
+        rate_limit: args.per_second.map(|per_s| KeyLimit {
+            per_s,
+            burst: args.burst,
+        }),
     };
     let made: CreatedKey = match served::find(context)? {
         Some(server) => server.post(
@@ -122,6 +138,7 @@ fn create(context: &Context, args: Create) -> Result<()> {
                 "collections": new.collections,
                 "tenant": new.tenant,
                 "expires_ms": new.expires_ms,
+                "rate_limit": new.rate_limit,
             }),
         )?,
         None => {
@@ -214,6 +231,14 @@ fn described(key: &KeyView, now_ms: u64) -> String {
     if let Some(tenant) = &key.tenant {
         parts.push(format!("for: {tenant}"));
     }
+    if let Some(limit) = &key.rate_limit {
+        let burst = limit.burst.map(|burst| format!(", {burst} at once"));
+        parts.push(format!(
+            "limit: {} a second{}",
+            limit.per_s,
+            burst.unwrap_or_default()
+        ));
+    }
     parts.push(format!("made {}", output::timestamp(key.created_ms)));
     if let Some(at_ms) = key.last_used_ms {
         parts.push(format!("last used {}", output::timestamp(at_ms)));
@@ -236,28 +261,48 @@ fn described(key: &KeyView, now_ms: u64) -> String {
 mod tests {
     use super::*;
 
+    fn key(expires_ms: Option<u64>, revoked_ms: Option<u64>) -> KeyView {
+        KeyView {
+            id: "0123456789ab".to_owned(),
+            name: "ci".to_owned(),
+            scopes: vec!["embed".to_owned(), "search".to_owned()],
+            collections: Some(vec!["docs".to_owned()]),
+            tenant: None,
+            rate_limit: None,
+            created_ms: 0,
+            expires_ms,
+            revoked_ms,
+            last_used_ms: None,
+            replaced_by: None,
+        }
+    }
+
     #[test]
     fn a_key_is_described_with_how_it_stands() {
         let check = |expires_ms: Option<u64>, revoked_ms: Option<u64>, expected: &str| {
-            let key = KeyView {
-                id: "0123456789ab".to_owned(),
-                name: "ci".to_owned(),
-                scopes: vec!["embed".to_owned(), "search".to_owned()],
-                collections: Some(vec!["docs".to_owned()]),
-                tenant: None,
-                created_ms: 0,
-                expires_ms,
-                revoked_ms,
-                last_used_ms: None,
-                replaced_by: None,
-            };
             let made =
                 "0123456789ab  ci  may: embed, search  sees: docs  made 1970-01-01T00:00:00Z";
-            assert_eq!(described(&key, 5_000), format!("{made}{expected}"));
+            let described = described(&key(expires_ms, revoked_ms), 5_000);
+            assert_eq!(described, format!("{made}{expected}"));
         };
         check(None, None, "");
         check(Some(6_000), None, "  expires 1970-01-01T00:00:06Z");
         check(Some(5_000), None, "  expired 1970-01-01T00:00:05Z");
         check(Some(6_000), Some(4_000), "  revoked 1970-01-01T00:00:04Z");
+    }
+
+    #[test]
+    fn a_key_is_described_with_its_own_limit() {
+        for (burst, expected) in [
+            (None, "  limit: 10 a second  made"),
+            (Some(20), "  limit: 10 a second, 20 at once  made"),
+        ] {
+            let key = KeyView {
+                rate_limit: Some(KeyLimit { per_s: 10, burst }),
+                ..key(None, None)
+            };
+            let described = described(&key, 0);
+            assert!(described.contains(expected), "{described}");
+        }
     }
 }

@@ -1,13 +1,13 @@
 //! `hub.db` while no server runs: who may write to the data directory may do everything in it.
 
 use crate::config::Config;
-use crate::engine::access::{NewKey, Pepper, Token, mint_key, rotate_key, system_random};
+use crate::engine::access::{NewKey, Pepper, Token, granted, mint_key, rotate_key, system_random};
 use crate::engine::audit::AuditKind;
 use crate::engine::serving::jobs::now_ms;
 use crate::error::{Error, Result};
 use crate::store::StoreError;
 use crate::store::data_dir::{DataDir, WriterLock};
-use crate::store::sqlite::hub::{AuditBudget, HubChange, HubDb, HubError, KeyRow};
+use crate::store::sqlite::hub::{AuditBudget, HubChange, HubDb, HubError, KeyRow, NewAuditRecord};
 
 /// How the audit log names whoever works on the data directory itself, without a key.
 pub(super) const ACTOR_OWNER: &str = "owner";
@@ -57,7 +57,8 @@ impl OfflineHub {
     pub(super) fn create_key(&mut self, new: &NewKey) -> Result<(Token, KeyRow)> {
         let (token, row) = mint_key(new, &self.pepper, now_ms(), &mut system_random)?;
         let change = HubChange::PutKey(row.clone());
-        self.act(&change, AuditKind::KeyCreated, &row.id)?;
+        let record = record(AuditKind::KeyCreated, &row.id).with_detail(&granted(&row));
+        self.db.change(&change, record, self.budget)?;
         Ok((token, row))
     }
 
@@ -100,10 +101,13 @@ impl OfflineHub {
 
     /// Makes a change with its record.
     fn act(&mut self, change: &HubChange, kind: AuditKind, subject: &str) -> Result<()> {
-        let record = kind.record(now_ms(), ACTOR_OWNER, subject);
-        self.db.change(change, record, self.budget)?;
+        self.db.change(change, record(kind, subject), self.budget)?;
         Ok(())
     }
+}
+
+fn record(kind: AuditKind, subject: &str) -> NewAuditRecord {
+    kind.record(now_ms(), ACTOR_OWNER, subject)
 }
 
 #[cfg(test)]
@@ -132,6 +136,7 @@ mod tests {
             collections: None,
             tenant: None,
             expires_ms: None,
+            rate_limit: None,
         };
         let (first, row) = hub.create_key(&new).unwrap();
         let (second, _) = hub.rotate_key(&row.id, 60_000).unwrap();

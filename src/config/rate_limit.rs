@@ -20,7 +20,9 @@ pub struct RateLimits {
     pub address: Option<RateLimitConfig>,
     /// Keys that do not open, by address.
     pub auth_failures: Option<RateLimitConfig>,
-    /// Units of work, by key.
+    /// How units of work are counted.
+    pub algorithm: RateLimitAlgorithm,
+    /// Units of work, by key; a key that was given a limit of its own has that.
     pub key: Option<RateLimitConfig>,
     /// Units of work, by tenant.
     pub tenant: Option<RateLimitConfig>,
@@ -84,6 +86,7 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> RateLimits {
     RateLimits {
         address,
         auth_failures,
+        algorithm,
         key: units("rate_limit.key_per_s"),
         tenant: units("rate_limit.tenant_per_s"),
         search: units("rate_limit.search_per_s"),

@@ -8,6 +8,7 @@
 //! secret itself is known to its owner alone. Nothing here reads a clock or writes to the database.
 
 mod error;
+mod key_limit;
 mod key_ring;
 mod key_view;
 mod local_key;
@@ -23,11 +24,13 @@ mod session;
 mod token;
 
 pub use error::{AccessError, AuthError};
+pub use key_limit::{KeyLimit, OwnLimit};
 pub use key_ring::KeyRing;
 pub use key_view::{CreatedKey, KeyList, KeyView};
 pub use local_key::{LOCAL_KEY_FILE, LOCAL_KEY_NAME, LocalKey};
 pub use new_key::{
-    KEY_COLLECTIONS_MAX, KEY_NAME_CHARS_MAX, NewKey, OVERLAP_MAX_MS, Rotation, mint_key, rotate_key,
+    KEY_COLLECTIONS_MAX, KEY_NAME_CHARS_MAX, NewKey, OVERLAP_MAX_MS, Rotation, granted, mint_key,
+    rotate_key,
 };
 pub use pepper::Pepper;
 pub use principal::Principal;

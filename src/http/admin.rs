@@ -11,7 +11,7 @@ use super::app::App;
 use super::extract::{Json, Path, Query};
 use super::guard::Caller;
 use super::problem::Problem;
-use crate::engine::access::{CreatedKey, KeyList, KeyView, NewKey, Scopes};
+use crate::engine::access::{CreatedKey, KeyLimit, KeyList, KeyView, NewKey, Scopes};
 use crate::engine::status::{self, ModelStatus, Status};
 use crate::error::ErrorCode;
 use crate::store::sqlite::hub::{AUDIT_PAGE_MAX, AuditHead};
@@ -38,6 +38,9 @@ pub(crate) struct NewKeyBody {
     /// When it ends, in milliseconds since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) expires_ms: Option<u64>,
+    /// What it may ask, in the place of what the settings say of keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rate_limit: Option<KeyLimit>,
 }
 
 /// How a key is replaced.
@@ -189,7 +192,7 @@ pub(super) async fn list_keys(
         .work_urgently(|service| service.access.keys())
         .await?;
     // Those that the caller could have made; what others may see is none of its business.
-    rows.retain(|row| caller.principal().may_rotate(row).is_ok());
+    rows.retain(|row| caller.principal().may_end(row).is_ok());
     Ok(axum::Json(KeyList {
         keys: rows.into_iter().map(KeyView::from).collect(),
     }))
@@ -210,6 +213,7 @@ pub(super) async fn create_key(
         collections: body.collections.map(|names| names.into_iter().collect()),
         tenant: body.tenant,
         expires_ms: body.expires_ms,
+        rate_limit: body.rate_limit,
     };
     let created = app
         .service

@@ -2,7 +2,8 @@
 //!
 //! An address is counted by what it sends without a key, and by keys that do not open; nobody who shows a good key suffers
 //! from others at the same address. A key, a tenant, a kind of work and all together are counted in units of work, where
-//! limits were set. All layers must let a request pass; what earlier ones took is given back when a later one refuses.
+//! limits were set; a key that was given a limit has that in the place of the one for keys. All layers must let a request
+//! pass; what earlier ones took is given back when a later one refuses.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -11,8 +12,8 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use embedder_reliability::Timestamp;
 use embedder_reliability::rate_limiter::{
-    AddressLimiter, Network, RateLimitConfig, RateLimitFields, RateLimitResult, RateLimiter,
-    client_address,
+    AddressLimiter, Network, RateLimitAlgorithm, RateLimitConfig, RateLimitFields, RateLimitResult,
+    RateLimiter, SingleLimiter, client_address,
 };
 
 use super::problem::Problem;
@@ -43,6 +44,8 @@ pub(crate) struct Quotas {
     auth_failures: Option<AddressLimiter>,
     /// From the narrowest to the widest.
     layers: Vec<Layer>,
+    /// How the units of keys are counted that have limits of their own.
+    algorithm: RateLimitAlgorithm,
     trusted: Vec<Network>,
     hasher: RandomState,
 }
@@ -52,6 +55,15 @@ struct Layer {
     of: LimitLayer,
     limiter: RateLimiter<u64>,
     fields: RateLimitFields,
+}
+
+/// What counts the units of a request on one layer.
+#[derive(Clone, Copy)]
+enum Counter<'a> {
+    /// The limit of a layer, and by what it counts the request.
+    Layer(&'a Layer, u64),
+    /// The limit that is the key's own.
+    Own(&'a SingleLimiter),
 }
 
 /// What a request took, to be told to its caller.
@@ -85,6 +97,7 @@ impl Quotas {
                 .into_iter()
                 .filter_map(|(of, config)| Some(Layer::new(of, (*config)?)))
                 .collect(),
+            algorithm: limits.algorithm,
             trusted: limits.trusted_proxies.clone(),
             hasher: RandomState::new(),
         }
@@ -157,29 +170,37 @@ impl Quotas {
         metrics: &Metrics,
     ) -> Result<Taken, Problem> {
         let mut told: Option<(f64, (String, String))> = None;
-        let mut taken: Vec<(&Layer, u64)> = Vec::new();
-        for layer in &self.layers {
-            let Some(key) = self.key_of(layer.of, asking) else {
-                continue;
-            };
-            let result = layer.limiter.try_acquire_n(key, asking.now, units);
+        let mut taken: Vec<Counter<'_>> = Vec::new();
+        for counter in self.counters(asking) {
+            let result = counter.acquire(asking.now, units);
             if !result.is_allowed() {
-                for (earlier, key) in taken {
-                    let (limiter, now) = (&earlier.limiter, asking.now);
-                    limiter.refund(key, now, now, units);
+                for earlier in taken {
+                    earlier.refund(asking.now, units);
                 }
-                metrics.rate_limited_total[layer.of].inc();
-                return Err(layer.refusal(&result));
+                metrics.rate_limited_total[counter.of()].inc();
+                return Err(counter.refusal(&result));
             }
-            taken.push((layer, key));
-            let left = layer.left(&result);
+            taken.push(counter);
+            let left = counter.left(&result);
             if left < TOLD_BELOW && told.as_ref().is_none_or(|(least, _)| left < *least) {
-                told = layer.tell(&result).map(|fields| (left, fields));
+                told = counter.tell(&result).map(|fields| (left, fields));
             }
         }
         Ok(Taken {
             told: told.map(|(_, fields)| fields),
         })
+    }
+
+    /// Returns what counts the request, from the narrowest to the widest.
+    fn counters<'a>(&'a self, asking: &'a Asking<'_>) -> impl Iterator<Item = Counter<'a>> {
+        let own = asking.principal.limit.as_ref();
+        let of_key = own.map(|own| Counter::Own(own.limiter(self.algorithm)));
+        let of_layers = self.layers.iter().filter_map(move |layer| {
+            let is_replaced = own.is_some() && layer.of == LimitLayer::Key;
+            let key = self.key_of(layer.of, asking).filter(|_| !is_replaced)?;
+            Some(Counter::Layer(layer, key))
+        });
+        of_key.into_iter().chain(of_layers)
     }
 
     /// Returns by what a layer counts the request; none where it does not concern it.
@@ -221,26 +242,62 @@ impl Layer {
     fn new(of: LimitLayer, config: RateLimitConfig) -> Layer {
         Layer {
             of,
-            fields: RateLimitFields::try_new(of.name(), &config).expect("a label is a token"),
+            fields: fields_of(of, &config),
             limiter: RateLimiter::new(config),
+        }
+    }
+}
+
+impl Counter<'_> {
+    fn of(self) -> LimitLayer {
+        match self {
+            Counter::Layer(layer, _) => layer.of,
+            Counter::Own(_) => LimitLayer::Key,
+        }
+    }
+
+    fn config(&self) -> &RateLimitConfig {
+        match self {
+            Counter::Layer(layer, _) => layer.limiter.config(),
+            Counter::Own(limiter) => limiter.config(),
+        }
+    }
+
+    fn acquire(self, now: Timestamp, units: u32) -> RateLimitResult {
+        match self {
+            Counter::Layer(layer, key) => layer.limiter.try_acquire_n(key, now, units),
+            Counter::Own(limiter) => limiter.try_acquire_n(now, units),
+        }
+    }
+
+    /// Gives back what was just taken.
+    fn refund(self, now: Timestamp, units: u32) {
+        match self {
+            Counter::Layer(layer, key) => layer.limiter.refund(key, now, now, units),
+            Counter::Own(limiter) => limiter.refund(now, now, units),
         }
     }
 
     /// Returns which part of the quota is left.
-    fn left(&self, result: &RateLimitResult) -> f64 {
+    fn left(self, result: &RateLimitResult) -> f64 {
         let RateLimitResult::Allowed { remaining, .. } = result else {
             return 0.0;
         };
-        let config = self.limiter.config();
+        let config = self.config();
         f64::from(*remaining) / f64::from(config.limit().max(config.burst()))
     }
 
-    fn tell(&self, result: &RateLimitResult) -> Option<(String, String)> {
-        Some((self.fields.policy().to_owned(), self.fields.state(result)?))
+    fn tell(self, result: &RateLimitResult) -> Option<(String, String)> {
+        let tell =
+            |fields: &RateLimitFields| Some((fields.policy().to_owned(), fields.state(result)?));
+        match self {
+            Counter::Layer(layer, _) => tell(&layer.fields),
+            Counter::Own(limiter) => tell(&fields_of(LimitLayer::Key, limiter.config())),
+        }
     }
 
-    fn refusal(&self, result: &RateLimitResult) -> Problem {
-        let what = match self.of {
+    fn refusal(self, result: &RateLimitResult) -> Problem {
+        let what = match self.of() {
             LimitLayer::Key => "the key has",
             LimitLayer::Tenant => "the tenant has",
             LimitLayer::Address | LimitLayer::AuthFailures => "the address has",
@@ -259,6 +316,10 @@ impl Taken {
             set_fields(headers, policy, state);
         }
     }
+}
+
+fn fields_of(of: LimitLayer, config: &RateLimitConfig) -> RateLimitFields {
+    RateLimitFields::try_new(of.name(), config).expect("a label is a token")
 }
 
 /// Returns the units of embedding texts of so many tokens.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::sqlite::hub;
 use crate::error::{Error, ErrorCode};
 
 /// What can go wrong in the store.
@@ -128,6 +129,9 @@ impl StoreError {
             }
             StoreError::Absent { .. } => "run `embedder index PATH` first".to_owned(),
             StoreError::TooNew { .. } => "use the newer program, or another --data-dir".to_owned(),
+            StoreError::TooOld { path, .. } if path.ends_with(hub::FILE_NAME) => {
+                "start `embedder serve` once, which migrates it".to_owned()
+            }
             StoreError::TooOld { .. } => "run `embedder index` once, which migrates it".to_owned(),
             StoreError::Full { .. } => {
                 "free some space and run the command again; nothing is lost".to_owned()

@@ -1,8 +1,8 @@
 //! How much one caller may ask.
 //!
 //! A [`RateLimitConfig`] says how much; a [`RateLimitStrategy`] counts for one key; a [`RateLimiter`] does so for up to
-//! [`KEYS_MAX`] keys in bounded memory; an [`AddressLimiter`] takes network addresses for keys, which are worth as much as
-//! [`client_address()`] makes them; [`RateLimitFields`] tells the client.
+//! [`KEYS_MAX`] keys in bounded memory, a [`SingleLimiter`] for one alone; an [`AddressLimiter`] takes network addresses for
+//! keys, which are worth as much as [`client_address()`] makes them; [`RateLimitFields`] tells the client.
 //!
 //! What is counted are units, so that a large request can cost more than a small one. Limits are those of this process: a
 //! service of several replicas gives each its part.
@@ -48,6 +48,7 @@ mod forwarded;
 mod key;
 mod network;
 mod shard;
+mod single_limiter;
 mod sliding_counter;
 mod sliding_log;
 mod strategy;
@@ -62,6 +63,7 @@ pub use fields::{PolicyNameError, RateLimitFields, retry_after_seconds};
 pub use fixed_window::{FixedWindow, FixedWindowState};
 pub use key::RateLimitKey;
 pub use network::{Network, NetworkError};
+pub use single_limiter::SingleLimiter;
 pub use sliding_counter::{SlidingCounter, SlidingCounterState};
 pub use sliding_log::{SlidingLog, SlidingLogState};
 pub use strategy::{RateLimitResult, RateLimitStrategy};

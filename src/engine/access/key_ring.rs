@@ -119,9 +119,16 @@ impl Key {
 
 fn load(rows: &[KeyRow], before: &HashMap<KeyId, Key>) -> HashMap<KeyId, Key> {
     let key = |row: &KeyRow| {
-        let principal = Principal::of(row)?;
+        let mut principal = Principal::of(row)?;
         let id = principal.key_id?;
-        let used_ms = before.get(&id).map(|key| Arc::clone(&key.used_ms));
+        let known = before.get(&id);
+        let used_ms = known.map(|key| Arc::clone(&key.used_ms));
+        if let Some(known) = known
+            && known.principal.limit == principal.limit
+        {
+            // With what was taken of it.
+            principal.limit.clone_from(&known.principal.limit);
+        }
         let key = Key {
             principal: Arc::new(principal),
             mac: row.mac,
@@ -137,7 +144,10 @@ fn load(rows: &[KeyRow], before: &HashMap<KeyId, Key>) -> HashMap<KeyId, Key> {
 #[cfg(test)]
 mod tests {
     use super::super::samples::{NOW_MS, counting, minted, new_key, pepper};
-    use super::super::{NewKey, Scope, rotate_key};
+    use embedder_reliability::Timestamp;
+    use embedder_reliability::rate_limiter::RateLimitAlgorithm;
+
+    use super::super::{KeyLimit, NewKey, Scope, rotate_key};
     use super::*;
     use crate::store::sqlite::hub::{AuditBudget, HubChange, HubDb, NewAuditRecord};
 
@@ -289,6 +299,33 @@ mod tests {
         assert_eq!(ring.take_used(), []);
         use_at(&unused, 10);
         assert_eq!(ring.take_used(), [(unused.id().to_string(), 10)]);
+    }
+
+    #[test]
+    fn what_a_key_has_taken_of_its_limit_is_kept_when_keys_are_loaded_anew() {
+        let limit = |per_s| KeyLimit { per_s, burst: None };
+        let new = NewKey {
+            rate_limit: Some(limit(1)),
+            ..new_key()
+        };
+        let (token, row) = minted(&new, 0);
+        let (other, other_row) = minted(&new, 100);
+        let ring = ring(&[row.clone(), other_row]);
+        let takes = |token: &Token| {
+            let found = ring.authenticate(&token.expose(), NOW_MS).unwrap();
+            let own = found.limit.as_ref().unwrap();
+            let limiter = own.limiter(RateLimitAlgorithm::TokenBucket);
+            limiter.try_acquire_n(Timestamp::ZERO, 1).is_allowed()
+        };
+        assert!(takes(&token) && takes(&other), "each has its own");
+        assert!(!takes(&token));
+        ring.replace(std::slice::from_ref(&row));
+        assert!(!takes(&token));
+        ring.replace(&[KeyRow {
+            limit_per_s: Some(2),
+            ..row
+        }]);
+        assert!(takes(&token), "another limit");
     }
 
     #[test]

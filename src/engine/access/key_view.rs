@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Token;
+use super::{KeyLimit, Token};
 use crate::store::sqlite::hub::KeyRow;
 
 /// A key, without what opens anything.
@@ -19,6 +19,9 @@ pub struct KeyView {
     pub collections: Option<Vec<String>>,
     /// On whose behalf it acts.
     pub tenant: Option<String>,
+    /// What it may ask; as the settings say where there is no such limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<KeyLimit>,
     /// When it was made, in milliseconds since the epoch.
     pub created_ms: u64,
     /// When it ends.
@@ -50,6 +53,7 @@ pub struct KeyList {
 impl From<KeyRow> for KeyView {
     fn from(row: KeyRow) -> KeyView {
         KeyView {
+            rate_limit: KeyLimit::of(&row),
             id: row.id,
             name: row.name,
             scopes: row.scopes.split_whitespace().map(str::to_owned).collect(),

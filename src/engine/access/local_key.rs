@@ -85,6 +85,8 @@ impl LocalKey {
                 revoked_ms: None,
                 last_used_ms: None,
                 replaced_by: None,
+                limit_per_s: None,
+                limit_burst: None,
             }));
         }
         changes

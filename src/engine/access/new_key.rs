@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{AccessError, KeyId, LOCAL_KEY_NAME, Pepper, Scopes, Token};
+use serde_json::{Value, json};
+
+use super::{AccessError, KeyId, KeyLimit, LOCAL_KEY_NAME, Pepper, Scopes, Token};
 use crate::store::sqlite::hub::{HubChange, KeyRow};
 
 /// Characters of a key's name, and of a tenant: what fits into a line of a list.
@@ -34,6 +36,8 @@ pub struct NewKey {
     pub tenant: Option<String>,
     /// From when on it is refused, in milliseconds since the epoch.
     pub expires_ms: Option<u64>,
+    /// What it may ask, if that is not what the settings say.
+    pub rate_limit: Option<KeyLimit>,
 }
 
 /// A key that takes the place of another.
@@ -88,6 +92,11 @@ impl NewKey {
         {
             return Some("a key that ends after the year 9999 is one that does not end".to_owned());
         }
+        if let Some(limit) = self.rate_limit
+            && let Err(problem) = limit.check()
+        {
+            return Some(format!("the key's rate limit: {problem}"));
+        }
         let names = self.collections.as_ref()?;
         if names.is_empty() {
             return Some("a key with an empty list of collections sees nothing".to_owned());
@@ -133,8 +142,18 @@ pub fn mint_key(
         revoked_ms: None,
         last_used_ms: None,
         replaced_by: None,
+        limit_per_s: new.rate_limit.map(|limit| limit.per_s),
+        limit_burst: new.rate_limit.and_then(|limit| limit.burst),
     };
     Ok((token, row))
+}
+
+/// Returns what a key was given, for the audit log.
+pub fn granted(row: &KeyRow) -> Value {
+    json!({
+        "name": row.name, "scopes": row.scopes, "collections": row.collections,
+        "tenant": row.tenant, "expires_ms": row.expires_ms, "rate_limit": KeyLimit::of(row),
+    })
 }
 
 /// Makes a key with the rights of another one, which is good for `overlap_ms` longer and then expires; with zero it
@@ -209,6 +228,10 @@ mod tests {
             collections: Some(BTreeSet::from(["docs".to_owned(), "code".to_owned()])),
             tenant: Some("team".to_owned()),
             expires_ms: Some(NOW_MS + 1),
+            rate_limit: Some(KeyLimit {
+                per_s: 10,
+                burst: Some(20),
+            }),
             ..new_key()
         };
         let (token, row) = minted(&new, 0);
@@ -220,6 +243,7 @@ mod tests {
             Some(vec!["code".to_owned(), "docs".to_owned()])
         );
         assert_eq!((row.created_ms, row.expires_ms), (NOW_MS, Some(NOW_MS + 1)));
+        assert_eq!((row.limit_per_s, row.limit_burst), (Some(10), Some(20)));
         let shown = format!("{row:?}");
         assert!(!shown.contains(&token.secret().expose()), "{shown}");
     }
@@ -270,6 +294,14 @@ mod tests {
             };
             check(new, is_valid);
         }
+        for (per_s, burst, is_valid) in [(0, None, false), (1, Some(0), false), (1, Some(2), true)]
+        {
+            let new = NewKey {
+                rate_limit: Some(KeyLimit { per_s, burst }),
+                ..new_key()
+            };
+            check(new, is_valid);
+        }
         let many = |count: usize| -> BTreeSet<String> {
             (0..count).map(|number| number.to_string()).collect()
         };
@@ -298,6 +330,7 @@ mod tests {
             collections: Some(vec!["docs".to_owned()]),
             expires_ms: Some(NOW_MS + 500),
             last_used_ms: Some(NOW_MS),
+            limit_per_s: Some(10),
             ..row()
         };
         let now_ms = NOW_MS + 100;

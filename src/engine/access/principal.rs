@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{AccessError, KeyId, NewKey, Scope, Scopes};
+use super::{AccessError, KeyId, KeyLimit, NewKey, OwnLimit, Scope, Scopes};
 use crate::store::sqlite::hub::KeyRow;
 
 /// Who a request comes from, and what they may do.
@@ -21,6 +21,8 @@ pub struct Principal {
     pub tenant: Option<String>,
     /// When the key ends, if it does, in milliseconds since the epoch.
     pub expires_ms: Option<u64>,
+    /// What the key may ask, if that is not what the settings say.
+    pub limit: Option<Arc<OwnLimit>>,
 }
 
 impl Principal {
@@ -33,11 +35,16 @@ impl Principal {
             collections: None,
             tenant: None,
             expires_ms: None,
+            limit: None,
         })
     }
 
-    /// Returns whom a key stands for; nobody where its id is none that a token can have.
+    /// Returns whom a key stands for; nobody where its id is none that a token can have, or its limit none that can be.
     pub(super) fn of(row: &KeyRow) -> Option<Principal> {
+        let limit = match KeyLimit::of(row) {
+            Some(limit) => Some(Arc::new(OwnLimit::try_new(limit).ok()?)),
+            None => None,
+        };
         Some(Principal {
             key_id: Some(KeyId::parse(&row.id)?),
             name: row.name.clone(),
@@ -53,6 +60,7 @@ impl Principal {
                 .map(|names| names.iter().cloned().collect()),
             tenant: row.tenant.clone(),
             expires_ms: row.expires_ms,
+            limit,
         })
     }
 
@@ -87,7 +95,8 @@ impl Principal {
             new.collections.as_ref(),
             new.tenant.as_deref(),
             new.expires_ms,
-        )
+        )?;
+        self.may_ask_as_much(new.rate_limit)
     }
 
     /// Checks that a key which they want to rotate has no right that they do not have: they are shown its new secret.
@@ -95,6 +104,16 @@ impl Principal {
     /// # Errors
     /// [`AccessError::BeyondOwnRights`].
     pub fn may_rotate(&self, row: &KeyRow) -> Result<(), AccessError> {
+        self.may_end(row)?;
+        self.may_ask_as_much(KeyLimit::of(row))
+    }
+
+    /// Checks that a key which they want to see or to end has no right that they do not have. How much it may ask is
+    /// nothing that protects it from them.
+    ///
+    /// # Errors
+    /// [`AccessError::BeyondOwnRights`].
+    pub fn may_end(&self, row: &KeyRow) -> Result<(), AccessError> {
         let Some(other) = Principal::of(row) else {
             return Err(AccessError::BeyondOwnRights);
         };
@@ -104,6 +123,18 @@ impl Principal {
             other.tenant.as_deref(),
             other.expires_ms,
         )
+    }
+
+    /// Checks that a key of which they see the secret may ask no more than their own: else they had no limit.
+    fn may_ask_as_much(&self, limit: Option<KeyLimit>) -> Result<(), AccessError> {
+        let Some(own) = self.limit.as_ref().map(|own| own.limit()) else {
+            return Ok(());
+        };
+        if limit.is_some_and(|limit| limit.is_within(own)) {
+            Ok(())
+        } else {
+            Err(AccessError::BeyondOwnRights)
+        }
     }
 
     fn covers(
@@ -146,6 +177,7 @@ mod tests {
             collections: collections.map(names),
             tenant: tenant.map(str::to_owned),
             expires_ms: None,
+            limit: None,
         }
     }
 
@@ -232,5 +264,43 @@ mod tests {
         check(&until(Some(10)), &until(Some(11)), false);
         check(&until(Some(10)), &until(None), false);
         check(&until(None), &until(Some(10)), true);
+    }
+    #[test]
+    fn who_has_a_limit_makes_no_key_with_a_higher_one_and_may_end_it_all_the_same() {
+        let limit = |per_s| KeyLimit { per_s, burst: None };
+        let own = OwnLimit::try_new(limit(10)).unwrap();
+        let limited = Principal {
+            limit: Some(Arc::new(own)),
+            ..principal("admin", None, None)
+        };
+        let free = principal("admin", None, None);
+        for (rate_limit, expected) in [
+            (Some(limit(9)), true),
+            (Some(limit(10)), true),
+            (Some(limit(11)), false),
+            (None, false),
+        ] {
+            let new = NewKey {
+                rate_limit,
+                ..new_key()
+            };
+            let row = KeyRow {
+                limit_per_s: rate_limit.map(|limit| limit.per_s),
+                ..row()
+            };
+            assert_eq!(limited.may_mint(&new).is_ok(), expected, "{new:?}");
+            assert_eq!(limited.may_rotate(&row).is_ok(), expected, "{row:?}");
+            assert!(limited.may_end(&row).is_ok());
+            assert!(free.may_mint(&new).is_ok() && free.may_rotate(&row).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_key_with_a_limit_that_cannot_be_is_nobodys() {
+        let row = KeyRow {
+            limit_per_s: Some(0),
+            ..row()
+        };
+        assert_eq!(Principal::of(&row), None);
     }
 }

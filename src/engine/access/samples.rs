@@ -28,6 +28,7 @@ pub(super) fn new_key() -> NewKey {
         collections: None,
         tenant: None,
         expires_ms: None,
+        rate_limit: None,
     }
 }
 

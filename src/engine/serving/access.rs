@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use super::jobs::{ending, now_ms};
 use crate::engine::access::{
     AuthError, CsrfToken, KeyId, KeyRing, LocalKey, NewKey, Pepper, Principal, Scope, Scopes,
-    Session, Sessions, Token, mint_key, rotate_key, system_random,
+    Session, Sessions, Token, granted, mint_key, rotate_key, system_random,
 };
 use crate::engine::audit::{AuditKind, Auditor, Denial, DenialReason, address_prefix};
 use crate::error::{Error, ErrorCode, Result};
@@ -108,6 +108,7 @@ impl Access {
                 collections: None,
                 tenant: None,
                 expires_ms: None,
+                limit: None,
             }),
         })
     }
@@ -174,11 +175,8 @@ impl Access {
         caller.may_mint(new)?;
         let (token, row) = mint_key(new, self.ring.pepper(), now_ms(), &mut system_random)?;
         let change = HubChange::PutKey(row.clone());
-        let granted = serde_json::json!({
-            "name": row.name, "scopes": row.scopes, "collections": row.collections,
-            "tenant": row.tenant, "expires_ms": row.expires_ms,
-        });
-        let record = record(AuditKind::KeyCreated, &caller.actor(), &row.id).with_detail(&granted);
+        let record =
+            record(AuditKind::KeyCreated, &caller.actor(), &row.id).with_detail(&granted(&row));
         self.change(&change, record)?;
         Ok((token, row))
     }
@@ -190,7 +188,7 @@ impl Access {
     pub fn revoke_key(&self, caller: &Principal, id: &str) -> Result<()> {
         // Else the right to make weak keys would be the right to lock the strong ones out.
         let row = self.key(id)?;
-        caller.may_rotate(&row)?;
+        caller.may_end(&row)?;
         if row.revoked_ms.is_some() {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::app::App;
 use crate::support::server::{Ask, TestServer};
@@ -139,4 +139,122 @@ fn work_is_counted_by_its_size() {
     write(9).send().with_status(200);
     write(9).send().problem(429, "rate_limited");
     write(11).send().problem(413, "too_large");
+}
+
+#[test]
+fn a_key_with_a_limit_of_its_own_has_that_and_no_other() {
+    let (app, server) = start(&[("EMBEDDER_RATE_LIMIT_KEY_PER_S", "50")]);
+    server.make_documents("notes");
+    let create = |name: &str, limit: &[&str]| {
+        let scopes = "search,collections:read,collections:write";
+        let mut args = vec!["keys", "create", name, "--scope", scopes];
+        args.extend(limit);
+        app.json(&args)
+    };
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let wide = create("wide", &["--per-second", "1000"]);
+    let narrow = create("narrow", &["--per-second", "2", "--burst", "20"]);
+    let plain = text(&create("plain", &[])["token"]);
+    assert_eq!(wide["key"]["rate_limit"], json!({"per_s": 1000}));
+    let listed = app.ok(&["keys", "list"]).out();
+    assert!(
+        listed.contains("narrow") && listed.contains("limit: 2 a second, 20 at once"),
+        "{listed}"
+    );
+    let ask = |key: &str| server.ask("GET", "/v1/collections").key(key).send();
+    for _ in 0..200 {
+        ask(&text(&wide["token"])).with_status(200);
+    }
+    let refused = (0..1_000).map(|_| ask(&plain)).find(|a| a.status == 429);
+    assert_eq!(
+        refused.unwrap().header("ratelimit-policy"),
+        "\"key\";q=50;w=1"
+    );
+
+    // What is asked for is counted by its size, also for a key that takes the place of another.
+    let path = format!("/v1/admin/keys/{}/rotate", text(&narrow["key"]["id"]));
+    let rotated = server.post(&path, &json!({})).with_status(201).body;
+    assert_eq!(
+        rotated["key"]["rate_limit"],
+        json!({"per_s": 2, "burst": 20})
+    );
+    for token in [&narrow["token"], &rotated["token"]] {
+        let token = text(token);
+        let write = |count: usize| {
+            let documents: Vec<_> = (0..count)
+                .map(|number| json!({"id": format!("{number}"), "text": "a text"}))
+                .collect();
+            server
+                .ask("POST", "/v1/collections/notes/documents")
+                .key(&token)
+                .json(&json!({"documents": documents}))
+                .send()
+        };
+        write(3).problem(413, "too_large");
+        write(1).with_status(200);
+        let refused = write(2);
+        assert_eq!(refused.header("ratelimit-policy"), "\"key\";q=2;w=1");
+        assert!(refused.header("ratelimit").starts_with("\"key\";r="));
+        // Less than ten of the twenty are left, and two come back in a second.
+        let seconds: u64 = refused.header("retry-after").parse().unwrap();
+        let wait = refused.problem(429, "rate_limited")["retry_after_ms"]
+            .as_u64()
+            .unwrap();
+        assert!((1_000..=10_000).contains(&wait), "{wait}");
+        assert_eq!(seconds, wait.div_ceil(1_000));
+    }
+
+    let records = server.get("/v1/admin/audit?limit=1000").ok();
+    let of_narrow = records["records"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|record| record["subject"] == narrow["key"]["id"])
+        .unwrap();
+    let detail = of_narrow["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("\"rate_limit\":{\"burst\":20,\"per_s\":2}"),
+        "{detail}"
+    );
+    for limit in [
+        json!({"per_s": 0}),
+        json!({"burst": 5}),
+        json!({"per_s": 5, "burst": 0}),
+        json!({"per_s": 5, "per_min": 1}),
+    ] {
+        let body = json!({"name": "a key", "scopes": ["search"], "rate_limit": limit});
+        server
+            .post("/v1/admin/keys", &body)
+            .problem(400, "invalid_request");
+    }
+    app.fails(
+        &["keys", "create", "x", "--scope", "search", "--burst", "5"],
+        64,
+        &["required"],
+    );
+}
+
+#[test]
+fn the_limit_of_a_key_is_kept_over_a_restart_and_made_without_a_server() {
+    let app = App::text_only();
+    let made = app.json(&[
+        "keys",
+        "create",
+        "early",
+        "--scope",
+        "search,collections:read",
+        "--per-second",
+        "3",
+    ]);
+    for _ in 0..2 {
+        let server = TestServer::start(&app, &[], &[]);
+        let token = made["token"].as_str().unwrap();
+        let ask = || server.ask("GET", "/v1/collections").key(token).send();
+        let refused = (0..50).map(|_| ask()).find(|a| a.status == 429);
+        assert_eq!(
+            refused.unwrap().header("ratelimit-policy"),
+            "\"key\";q=3;w=1"
+        );
+        server.stop();
+    }
 }

@@ -47,11 +47,15 @@ pub struct KeyRow {
     pub last_used_ms: Option<u64>,
     /// The id of the key that takes its place.
     pub replaced_by: Option<String>,
+    /// Units of work that it may ask for in a second, in the place of what the settings say.
+    pub limit_per_s: Option<u32>,
+    /// How many of them at once.
+    pub limit_burst: Option<u32>,
 }
 
 /// Columns of a [`KeyRow`], in the order that [`key_row`] reads them.
 const COLUMNS: &str = "id, name, mac, scopes, collections, tenant, created_ms, expires_ms, revoked_ms, \
-                       last_used_ms, replaced_by";
+                       last_used_ms, replaced_by, limit_per_s, limit_burst";
 
 fn key_row(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
     Ok(KeyRow {
@@ -66,6 +70,8 @@ fn key_row(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
         revoked_ms: row.get(8)?,
         last_used_ms: row.get(9)?,
         replaced_by: row.get(10)?,
+        limit_per_s: row.get(11)?,
+        limit_burst: row.get(12)?,
     })
 }
 
@@ -99,7 +105,8 @@ pub(super) fn put(tx: &Connection, key: &KeyRow, now_ms: u64) -> Result<(), Fail
         .as_ref()
         .map(|names| serde_json::to_string(names).expect("a list of strings is always JSON"));
     let insert = format!(
-        "INSERT OR REPLACE INTO api_key ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+        "INSERT OR REPLACE INTO api_key ({COLUMNS}) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
     );
     tx.prepare_cached(&insert)?.execute(params![
         key.id,
@@ -113,6 +120,8 @@ pub(super) fn put(tx: &Connection, key: &KeyRow, now_ms: u64) -> Result<(), Fail
         key.revoked_ms,
         key.last_used_ms,
         key.replaced_by,
+        key.limit_per_s,
+        key.limit_burst,
     ])?;
     Ok(())
 }

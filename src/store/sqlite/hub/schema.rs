@@ -6,7 +6,7 @@ use crate::store::sqlite::Migration;
 pub(super) const APPLICATION_ID: i32 = 0x656d_6202;
 
 /// The steps; the schema's version is their number.
-pub(super) const MIGRATIONS: &[Migration] = &[V1];
+pub(super) const MIGRATIONS: &[Migration] = &[V1, V2];
 
 const V1: Migration = "
 CREATE TABLE api_key (
@@ -48,4 +48,10 @@ CREATE TABLE state (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+const V2: Migration = "
+-- Units of work in a second and at once, in the place of what the settings say of keys.
+ALTER TABLE api_key ADD COLUMN limit_per_s INTEGER CHECK (limit_per_s > 0);
+ALTER TABLE api_key ADD COLUMN limit_burst INTEGER CHECK (limit_burst > 0);
 ";

@@ -82,6 +82,8 @@ fn key(id: &str) -> KeyRow {
         revoked_ms: None,
         last_used_ms: None,
         replaced_by: None,
+        limit_per_s: Some(10),
+        limit_burst: Some(20),
     }
 }
 
@@ -102,6 +104,8 @@ fn what_was_written_is_there_after_a_restart() {
         tenant: None,
         expires_ms: None,
         created_ms: 2_000,
+        limit_per_s: None,
+        limit_burst: None,
         ..key("0000")
     };
     change(&mut fixture, &HubChange::PutKey(plain.clone())).unwrap();
@@ -115,6 +119,29 @@ fn what_was_written_is_there_after_a_restart() {
     let reader = HubDb::open_read_only(fixture.dir.path()).unwrap();
     assert_eq!(reader.keys().unwrap(), db.keys().unwrap());
     assert!(reader.verify(Some(head)).unwrap().is_whole());
+}
+
+#[test]
+fn a_database_of_the_first_version_is_migrated_with_its_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = Connection::open(dir.path().join(FILE_NAME)).unwrap();
+    old.execute_batch(schema::MIGRATIONS[0]).unwrap();
+    old.execute_batch(
+        "INSERT INTO api_key (id, name, mac, scopes, created_ms)
+         VALUES ('0123456789ab', 'a key', zeroblob(32), 'search', 1000);",
+    )
+    .unwrap();
+    old.pragma_update(None, "application_id", schema::APPLICATION_ID)
+        .unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    drop(old);
+    let refused = HubDb::open_read_only(dir.path()).unwrap_err();
+    assert!(matches!(refused, StoreError::TooOld { .. }), "{refused}");
+    assert!(refused.remedy().unwrap().contains("embedder serve"));
+    let db = HubDb::open(dir.path()).unwrap();
+    let kept = db.keys().unwrap().remove(0);
+    assert_eq!(kept.id, "0123456789ab");
+    assert_eq!((kept.limit_per_s, kept.limit_burst), (None, None));
 }
 
 #[cfg(unix)]
