@@ -9,10 +9,16 @@ use super::measure::RouteLabels;
 use super::quotas::Quotas;
 use crate::engine::serving::Service;
 use crate::observability::health::HealthChecker;
+use crate::observability::log_sampler::LogSampler;
 
 /// What handlers share; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct App(Arc<State>);
+pub(crate) struct App(Arc<Shared>);
+
+struct Shared {
+    state: State,
+    log: LogSampler,
+}
 
 /// What is behind an [`App`].
 pub(crate) struct State {
@@ -38,7 +44,15 @@ pub(super) struct Final;
 
 impl App {
     pub(crate) fn new(state: State) -> App {
-        App(Arc::new(state))
+        App(Arc::new(Shared {
+            state,
+            log: LogSampler::new(),
+        }))
+    }
+
+    /// Decides which refusals are logged.
+    pub(super) fn log(&self) -> &LogSampler {
+        &self.0.log
     }
 }
 
@@ -46,6 +60,6 @@ impl Deref for App {
     type Target = State;
 
     fn deref(&self) -> &State {
-        &self.0
+        &self.0.state
     }
 }

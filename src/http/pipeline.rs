@@ -21,6 +21,7 @@ use crate::clock;
 use crate::engine::audit::DenialReason;
 use crate::error::{Error, ErrorCode};
 use crate::failpoint::{self, Failpoint};
+use crate::observability::log_sampler::Sampled;
 
 /// Says in every answer that nobody is asked for a key.
 const NO_AUTH: HeaderName = HeaderName::from_static("x-embedder-auth");
@@ -45,7 +46,7 @@ pub(super) async fn pipeline(State(app): State<App>, mut request: Request, next:
     let under_way = UnderWay::begin(app.service.metrics(), &app.labels, route);
     let handled = handle(&app, request, next).instrument(span.clone()).await;
     let _entered = span.enter();
-    let mut response = finish(&app, &method, handled, &names, for_openai);
+    let (mut response, sampled) = finish(&app, &method, handled, &names, for_openai);
     let headers = response.headers_mut();
     set(headers, REQUEST_ID, &names.id);
     set(headers, TRACEPARENT, &names.traceparent());
@@ -62,10 +63,12 @@ pub(super) async fn pipeline(State(app): State<App>, mut request: Request, next:
     let elapsed_ms = (elapsed.as_secs_f64() * 1e6).round() / 1e3;
     if is_probe(route) {
         tracing::trace!(status, elapsed_ms, "Answered");
-    } else {
+    } else if sampled != Sampled::LeftOut || !is_refusal(status) {
+        let left_out = sampled.left_out().filter(|_| is_refusal(status));
         tracing::info!(
             status,
             elapsed_ms,
+            left_out,
             "Answered {method} {route} with {status}"
         );
     }
@@ -113,36 +116,36 @@ async fn handle(app: &App, request: Request, next: Next) -> Response {
     }
 }
 
-/// Writes the problem document where there is a problem, whoever found it.
+/// Writes the problem document where there is a problem, whoever found it. Says as well what is logged of the request.
 fn finish(
     app: &App,
     method: &Method,
     response: Response,
     names: &RequestNames,
     for_openai: bool,
-) -> Response {
+) -> (Response, Sampled) {
     let status = response.status();
-    let count = |problem: &Problem| {
+    let count = |problem: &Problem| -> Sampled {
         app.service.metrics().errors_total[problem.code()].inc();
         if let Some(full) = problem.full() {
             app.service.metrics().shed_total[full.into()].inc();
         }
-        problem.log();
+        let sampled = app.log().sample(problem.code(), app.service.clock.now());
+        problem.log(sampled);
+        sampled
+    };
+    let render = |problem: &Problem| {
+        let rendered = problem.render(&names.id, &names.trace_id, for_openai);
+        keep_headers(&response, rendered)
     };
     if let Some(problem) = response.extensions().get::<Problem>() {
-        count(problem);
-        let problem = problem.clone();
-        return keep_headers(
-            &response,
-            problem.render(&names.id, &names.trace_id, for_openai),
-        );
+        let sampled = count(problem);
+        return (render(problem), sampled);
     }
-    if !status.is_client_error() && !status.is_server_error() {
-        return response;
-    }
+    let is_error = status.is_client_error() || status.is_server_error();
     let is_ours = response.extensions().get::<super::app::Final>().is_some();
-    if is_ours {
-        return response;
+    if !is_error || is_ours {
+        return (response, Sampled::Written { left_out: 0 });
     }
     // The router and the libraries below it answer for themselves; nobody else does.
     let problem = match status {
@@ -162,11 +165,8 @@ fn finish(
         }
         _ => Problem::new(ErrorCode::Internal, ""),
     };
-    count(&problem);
-    keep_headers(
-        &response,
-        problem.render(&names.id, &names.trace_id, for_openai),
-    )
+    let sampled = count(&problem);
+    (render(&problem), sampled)
 }
 
 /// Keeps what else an answer said, such as `Allow`.
@@ -179,6 +179,11 @@ fn keep_headers(from: &Response, mut to: Response) -> Response {
         }
     }
     to
+}
+
+/// Whether a server that is asked too much answers with this as often as it is asked.
+fn is_refusal(status: u16) -> bool {
+    matches!(status, 429 | 503)
 }
 
 fn is_probe(route: &str) -> bool {

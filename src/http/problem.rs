@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::quotas::set_fields;
 use crate::error::{Error, ErrorCode, Full, LogLevel};
+use crate::observability::log_sampler::Sampled;
 
 /// The media type of problem documents.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
@@ -123,14 +124,17 @@ impl Problem {
         StatusCode::from_u16(self.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// Writes the log line, once, where the error is handled.
-    pub(super) fn log(&self) {
-        let code = self.code.name();
+    /// Writes the log line, once, where the error is handled, unless it is left out.
+    pub(super) fn log(&self, sampled: Sampled) {
+        if sampled == Sampled::LeftOut {
+            return;
+        }
+        let (code, left_out) = (self.code.name(), sampled.left_out());
         let cause = self.cause.as_deref().unwrap_or(&self.detail);
         match self.code.log_level() {
-            LogLevel::Debug => tracing::debug!(code, "Refused: {cause}"),
-            LogLevel::Warn => tracing::warn!(code, "Refused: {cause}"),
-            LogLevel::Error => tracing::error!(code, "Failed: {cause}"),
+            LogLevel::Debug => tracing::debug!(code, left_out, "Refused: {cause}"),
+            LogLevel::Warn => tracing::warn!(code, left_out, "Refused: {cause}"),
+            LogLevel::Error => tracing::error!(code, left_out, "Failed: {cause}"),
         }
     }
 

@@ -258,3 +258,45 @@ fn the_limit_of_a_key_is_kept_over_a_restart_and_made_without_a_server() {
         server.stop();
     }
 }
+
+#[test]
+fn of_many_refusals_the_log_has_some_and_says_how_many_it_has_not() {
+    let (_app, server) = start(&[
+        ("EMBEDDER_RATE_LIMIT_ADDRESS_PER_S", "1"),
+        ("EMBEDDER_RATE_LIMIT_ADDRESS_BURST", "1"),
+        ("EMBEDDER_LOG", "info,embedder::http=debug"),
+    ]);
+    let ask = || {
+        let ask = server.ask("GET", "/openapi.json");
+        ask.no_key().send().status
+    };
+    let began = Instant::now();
+    let refused = (0..500).filter(|_| ask() == 429).count();
+    // Each began second may have as many as one may.
+    let lines_max = 10 * (began.elapsed().as_secs() as usize + 2);
+    let lines = |text: &str| {
+        let log = server.log();
+        log.lines().filter(|line| line.contains(text)).count()
+    };
+    for kind in ["Refused: the address", "/openapi.json with 429"] {
+        let written = lines(kind);
+        assert!(
+            (10..=lines_max).contains(&written),
+            "{written} of {refused}"
+        );
+    }
+    std::thread::sleep(Duration::from_millis(1_100));
+    while ask() != 429 {}
+    assert!(lines("left_out=") >= 2, "{}", server.log());
+    let page = server.ops("/metrics").send().text;
+    let counted = format!(
+        "embedder_rate_limited_total{{layer=\"address\"}} {}",
+        refused + 1
+    );
+    assert!(page.contains(&counted), "{counted}");
+    // Answers are logged as ever.
+    for _ in 0..50 {
+        server.get("/v1/collections").with_status(200);
+    }
+    assert_eq!(lines("/v1/collections with 200"), 50);
+}
