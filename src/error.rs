@@ -41,6 +41,8 @@ pub enum Full {
     JobQueue,
     /// Calls of a dependency.
     Bulkhead,
+    /// Documents that wait for vectors which cannot be made.
+    PendingVectors,
     /// Things of which a caller has enough.
     OfOneCaller,
 }

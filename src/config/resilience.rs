@@ -17,6 +17,10 @@ const HEALTH_INTERVAL_S: u64 = 5;
 
 const HEALTHY_S: u64 = 10;
 
+/// Ten thousand documents of five chunks, which have up to 1,200 characters each: about 64 MiB of text, and some minutes of
+/// work when the encoder is back.
+const PENDING_CHUNKS_MAX: u64 = 50_000;
+
 /// What the server does when it is asked too much, or what it depends on fails.
 #[derive(Debug, Clone)]
 pub struct Resilience {
@@ -28,6 +32,8 @@ pub struct Resilience {
     pub health_interval: Duration,
     /// How long something that failed must have been well before it is relied on again.
     pub healthy_for: Duration,
+    /// Chunks of documents that may wait for their vectors while what makes those has failed.
+    pub pending_chunks_max: u64,
     /// How long a request may wait to be let in.
     pub wait_max: Duration,
     /// Requests that may wait to be let in.
@@ -94,6 +100,11 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Resilience {
             HEALTHY_S,
             0..=3_600,
         )),
+        pending_chunks_max: reader.number(
+            "degradation.pending_chunks_max",
+            PENDING_CHUNKS_MAX,
+            0..=100_000_000,
+        ),
         wait_max: Duration::from_millis(reader.number(
             "admission.wait_ms_max",
             WAIT_MS_MAX,

@@ -265,6 +265,12 @@ pub const SETTINGS: &[Setting] = &[
         "how long something that failed must have been well before it is relied on again; default 10",
     ),
     setting(
+        "degradation.pending_chunks_max",
+        &["EMBEDDER_DEGRADATION_PENDING_CHUNKS_MAX"],
+        "chunks",
+        "chunks of documents that may wait for their vectors while the encoder or provider has failed; more are refused; default 50000",
+    ),
+    setting(
         "admission.wait_ms_max",
         &["EMBEDDER_ADMISSION_WAIT_MS_MAX"],
         "ms",

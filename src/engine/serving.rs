@@ -42,6 +42,7 @@ pub mod level;
 pub(crate) mod live;
 pub(crate) mod measure;
 mod model;
+mod pending;
 mod remote;
 pub mod resilience;
 mod run;

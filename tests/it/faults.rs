@@ -8,6 +8,7 @@ mod disk;
 mod encoder;
 mod indexes;
 mod limits;
+mod pending;
 mod provider;
 mod rig;
 mod store;

@@ -85,7 +85,8 @@ impl Service {
     /// Writes documents, all or none; they are on disk and found by their words when this returns.
     ///
     /// # Errors
-    /// An unknown collection, or one of code; a document that cannot be used; those of the store and the disk.
+    /// An unknown collection, or one of code; a document that cannot be used; too many that wait for vectors which cannot
+    /// be made now; those of the store and the disk.
     pub fn put_documents(&self, name: &str, documents: &[NewDocument]) -> Result<Vec<Written>> {
         let live = self.live(name)?;
         self.put_all(&live, name, documents).map_err(|error| {
@@ -138,6 +139,7 @@ impl Service {
             self.show(live, &mut db)?;
             return Ok(written);
         }
+        self.check_pending(db.store(), live, &changes)?;
         if collection.kind == CollectionKind::Vectors {
             let of = client_vectors(collection);
             let model = db.put_model(&of.fingerprint, &collection.name, of.dimensions)?;

@@ -21,7 +21,9 @@ use crate::engine::search::{Standing, View, read_vectors};
 use crate::error::{Error, Result};
 use crate::failpoint::{self, Failpoint};
 use crate::store::data_dir::DataDir;
-use crate::store::{ChunkId, Collection, CollectionKind, ModelId, OpKind, Store, StoreWriter};
+use crate::store::{
+    ChunkId, Collection, CollectionKind, Counts, ModelId, OpKind, Store, StoreWriter,
+};
 
 /// Rows of the log that a view follows at a time.
 const OPS_PAGE: usize = 2_000;
@@ -74,6 +76,7 @@ pub(crate) struct LiveCollection {
     filling: Mutex<()>,
     is_gone: AtomicBool,
     is_broken: AtomicBool,
+    is_left_unfilled: AtomicBool,
     /// How many wait for `filling` and should not have to.
     in_a_hurry: AtomicUsize,
     yields: AtomicBool,
@@ -109,6 +112,7 @@ impl LiveCollection {
             filling: Mutex::new(()),
             is_gone: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
+            is_left_unfilled: AtomicBool::new(false),
             in_a_hurry: AtomicUsize::new(0),
             yields: AtomicBool::new(false),
         }
@@ -296,11 +300,29 @@ impl LiveCollection {
         self.is_broken.load(Ordering::Relaxed)
     }
 
+    /// Remembers whether the encoder failed when it was last given chunks of it.
+    pub(crate) fn set_left_unfilled(&self, is_left_unfilled: bool) {
+        self.is_left_unfilled
+            .store(is_left_unfilled, Ordering::Relaxed);
+    }
+
+    /// Whether the encoder failed when it was last given chunks of it.
+    pub(crate) fn is_left_unfilled(&self) -> bool {
+        self.is_left_unfilled.load(Ordering::Relaxed)
+    }
+
     /// Returns how many chunks have no vector yet; none where there are no vectors, or somebody is changing the view.
     pub(crate) fn pending_vectors(&self) -> Option<u64> {
         let view = self.view.try_read().ok()?;
-        let view = view.as_ref().filter(|view| view.has_vectors())?;
-        Some(view.counts.chunks - view.counts.embedded)
+        pending_in(view.as_ref()?)
+    }
+
+    /// Returns the same, however long the view is being changed; none as well where it does not follow the store.
+    pub(crate) fn pending_vectors_now(&self) -> Option<u64> {
+        if self.is_broken() {
+            return None;
+        }
+        pending_in(self.read_view().as_ref()?)
     }
 
     /// Loads what a filter asks into the view, unless it is there.
@@ -555,6 +577,13 @@ impl LiveCollection {
             self.change_view(move |view| view.put_vectors(&page));
         }
     }
+}
+
+fn pending_in(view: &View) -> Option<u64> {
+    let Counts {
+        chunks, embedded, ..
+    } = view.counts;
+    view.has_vectors().then(|| chunks - embedded)
 }
 
 /// Returns under which name the vectors of a collection of vectors are kept.

@@ -8,6 +8,7 @@ use embedder_reliability::circuit_breaker::CircuitState;
 
 use super::Service;
 use super::live::{Commit, LiveCollection};
+use super::model::fault_of;
 use crate::engine::background::step_back;
 use crate::engine::embed::Embedder;
 use crate::engine::embed::batcher::Lane;
@@ -15,6 +16,7 @@ use crate::engine::ingest::Surroundings;
 use crate::engine::ingest::embed_documents::{EmbedDocuments, LocalDocuments};
 use crate::engine::ingest::lexical::TextIndex;
 use crate::error::{Error, Result};
+use crate::outbound::circuit::Fault;
 use crate::store::{CollectionId, StoreWriter};
 
 /// Longest pause before a full lane is tried again, so that the end of the server is noticed soon.
@@ -52,20 +54,26 @@ impl Surroundings for ServerRun<'_> {
 impl Service {
     /// Returns what makes the vectors of a collection's documents; none while that is missing or left alone. What is not
     /// computed then is filled in later.
-    pub(super) fn documents(&self, live: &LiveCollection) -> Option<Box<dyn EmbedDocuments + '_>> {
-        if live.collection().is_remote {
-            let remote = self.remote.as_ref()?;
-            let breaker = self.dependencies.provider.as_ref()?.breaker();
-            return (breaker.state() == CircuitState::Closed)
-                .then(|| Box::new(remote) as Box<dyn EmbedDocuments + '_>);
-        }
-        let model = self.model.get().ok()?;
-        let breaker = self.dependencies.encoder.breaker();
+    pub(super) fn documents<'a>(
+        &'a self,
+        live: &'a LiveCollection,
+    ) -> Option<Box<dyn EmbedDocuments + 'a>> {
+        let breaker = self.circuit_of_documents(live)?.breaker();
         if breaker.state() != CircuitState::Closed {
             return None;
         }
+        if live.collection().is_remote {
+            return Some(Box::new(self.remote.as_ref()?));
+        }
+        let model = self.model.get().ok()?;
         let encode = |embedder: &Embedder, _: &mut Workspace, texts: Vec<Tokens>| {
-            self.encode_in_bulk(embedder, texts)
+            let encoded = self.encode_in_bulk(embedder, texts);
+            match &encoded {
+                Ok(_) => live.set_left_unfilled(false),
+                Err(error) if fault_of(error) == Fault::Transient => live.set_left_unfilled(true),
+                Err(_) => {}
+            }
+            encoded
         };
         let embedder = Arc::clone(model.embedder());
         Some(Box::new(LocalDocuments::new(embedder, Box::new(encode))))

@@ -293,6 +293,8 @@ labels! {
         JobQueue = "job_queue",
         /// The calls of a dependency.
         Bulkhead = "bulkhead",
+        /// The documents that wait for vectors which could not be made.
+        PendingVectors = "pending_vectors",
         /// Things of which the caller had enough.
         OfOneCaller = "of_one_caller",
     }
@@ -407,6 +409,7 @@ impl From<Full> for ShedReason {
             Full::WorkQueue => ShedReason::WorkQueue,
             Full::JobQueue => ShedReason::JobQueue,
             Full::Bulkhead => ShedReason::Bulkhead,
+            Full::PendingVectors => ShedReason::PendingVectors,
             Full::OfOneCaller => ShedReason::OfOneCaller,
         }
     }

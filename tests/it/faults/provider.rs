@@ -289,3 +289,33 @@ fn a_provider_that_allows_few_calls_is_asked_no_faster() {
         "our own limit is not its failure"
     );
 }
+
+#[test]
+fn while_the_provider_fails_so_many_documents_wait_and_those_of_others_are_not_concerned() {
+    let remote = Remote::start(&[("EMBEDDER_DEGRADATION_PENDING_CHUNKS_MAX", "2")]);
+    let server = &remote.server;
+    remote.provider.set_mode(Mode::Status(500, None));
+    for _ in 0..3 {
+        remote.assert_by_words("embed_unavailable");
+    }
+    wait_until("the breaker is open", || remote.breaker() != "closed");
+    remote.assert_pending();
+    remote.assert_pending();
+    let third =
+        json!({"documents": [{"id": "third.md", "text": "The third has to wait outside."}]});
+    let refused = server.post("/v1/collections/notes/documents", &third);
+    assert!(!refused.header("retry-after").is_empty());
+    refused.problem(503, "overloaded");
+    // This collection has no vectors at all: there is no model.
+    server.make_documents("private");
+    for _ in 0..3 {
+        server
+            .post("/v1/collections/private/documents", &third)
+            .with_status(200);
+    }
+    well(&remote);
+    remote.assert_recovers();
+    server
+        .post("/v1/collections/notes/documents", &third)
+        .with_status(200);
+}
