@@ -241,6 +241,16 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The store cannot do what was asked of it.
+    #[error("{message}")]
+    Store {
+        /// What kind of failure it is.
+        code: ErrorCode,
+        /// What happened; it names files.
+        message: String,
+        /// What to do about it.
+        remedy: Option<String>,
+    },
     /// Another process holds the writer's lock of a data directory.
     #[error("{} is being written by another process{}", .data_dir.display(), holder(*.pid))]
     Locked {
@@ -369,7 +379,7 @@ impl Error {
             Error::Busy { .. } => ErrorCode::Overloaded,
             Error::Part { .. } => ErrorCode::DependencyUnavailable,
             Error::Unavailable { code, .. } => *code,
-            Error::Reported { code, .. } => *code,
+            Error::Store { code, .. } | Error::Reported { code, .. } => *code,
             Error::Index(error) => code_of_index(error),
             Error::Model { .. } => ErrorCode::ModelInvalid,
             Error::Interrupted => ErrorCode::Interrupted,
@@ -423,7 +433,7 @@ impl Error {
                 Some(format!("try again in {} s", retry_after.as_secs().max(1)))
             }
             Error::Part { .. } => Some("try again in a moment; it is being repaired".to_owned()),
-            Error::Reported { remedy, .. } => remedy.clone(),
+            Error::Store { remedy, .. } | Error::Reported { remedy, .. } => remedy.clone(),
             Error::Index(error) if code_of_index(error) == ErrorCode::InvalidQuery => Some(
                 "send a vector of as many finite numbers as those of the collection".to_owned(),
             ),

@@ -216,21 +216,25 @@ impl From<Error> for Problem {
         {
             retry_after = Some(*after);
         }
-        // What went wrong inside may name paths, hosts or texts: it is the operator's business.
-        let is_inside = code.http_status() == 500
-            || matches!(
-                code,
-                ErrorCode::StoreDamaged
-                    | ErrorCode::StoreVersion
-                    | ErrorCode::DiskFull
-                    | ErrorCode::Locked
-            )
-            || matches!(error, Error::Part { .. });
-        if is_inside {
+        // What went wrong inside may name paths, hosts or texts: it is the operator's business. These were written for
+        // clients.
+        let is_for_clients = matches!(
+            error,
+            Error::Busy { .. } | Error::Unavailable { .. } | Error::Reported { .. }
+        ) && code.http_status() != 500
+            && code != ErrorCode::ModelUnavailable;
+        if code.http_status() >= 500 && !is_for_clients {
+            let remedy = if code == ErrorCode::ModelUnavailable {
+                "`embedder models pull` installs one; the server finds it"
+            } else if code.is_transient() {
+                "try again in a moment; the server's log has the cause under this request id"
+            } else {
+                "the server's log has the cause under this request id"
+            };
             return Problem {
                 code,
                 detail: String::new(),
-                remedy: Some("the server's log has the cause under this request id".to_owned()),
+                remedy: Some(remedy.to_owned()),
                 retry_after,
                 full,
                 rate_limit: None,
@@ -285,6 +289,7 @@ fn cut(text: &str, bytes_max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::StoreError;
 
     fn body(problem: &Problem, for_openai: bool) -> serde_json::Value {
         let response = problem.render("request-1", "trace-1", for_openai);
@@ -322,6 +327,15 @@ mod tests {
             Error::Locked {
                 data_dir: canary.into(),
                 pid: None,
+            },
+            StoreError::Stopped {
+                path: canary.into(),
+            }
+            .into(),
+            Error::Reported {
+                code: ErrorCode::ModelUnavailable,
+                message: canary.to_owned(),
+                remedy: Some(canary.to_owned()),
             },
         ];
         for error in errors {

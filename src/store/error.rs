@@ -152,7 +152,7 @@ impl StoreError {
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Error {
-        Error::Reported {
+        Error::Store {
             code: error.code(),
             message: error.to_string(),
             remedy: error.remedy(),
