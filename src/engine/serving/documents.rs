@@ -200,7 +200,7 @@ impl Service {
         let mut db = self.connections.take()?;
         let (source, row) = find(db.store(), &live, id)?;
         db.apply(&source, &[FileChange::Remove { id: row.id }])?;
-        live.sync(&mut *db, &self.data_dir, Commit::Now)
+        self.show(&live, &mut db)
     }
 
     fn new_file(

@@ -214,6 +214,14 @@ impl Service {
             Mode::Vector => &[Part::Store, Part::VectorIndex],
             Mode::Literal | Mode::Regex | Mode::Direct => &[Part::Store],
         };
+        let needs_words = parts.contains(&Part::LexicalIndex);
+        if needs_words && question.collections.iter().any(|live| live.is_behind()) {
+            // It works, and an answer would not hold what was acknowledged last.
+            return Err(Error::Part {
+                part: Part::LexicalIndex,
+                problem: "it lacks what was written last".to_owned(),
+            });
+        }
         self.with_parts(parts, || {
             let db = self.connections.take()?;
             failpoint::pass(Failpoint::StoreRead).map_err(store_lost)?;

@@ -206,18 +206,34 @@ impl LiveCollection {
         commit: Commit,
     ) -> Result<()> {
         let mut follow = self.following()?;
+        let is_up_to_date = self.catch_up(&mut follow, db, data_dir, commit)?;
+        if is_up_to_date && self.read_view().is_some() {
+            self.set_broken(false);
+        }
+        Ok(())
+    }
+
+    /// Lets text index and view follow the log; returns whether they have come to its end.
+    fn catch_up(
+        &self,
+        follow: &mut Follow,
+        db: &mut dyn StoreWriter,
+        data_dir: &DataDir,
+        commit: Commit,
+    ) -> Result<bool> {
         let news = db.store().ops_after(self.collection.id, follow.seen, 1)?;
         if news.is_empty() {
             // Somebody else's commit took it along while we waited.
-            return Ok(());
+            return Ok(true);
         }
-        if self.commit_text(&mut follow, db, data_dir, commit)? {
+        let is_due = self.commit_text(follow, db, data_dir, commit)?;
+        if is_due {
             let applied = follow.writer.as_ref().map_or(0, LexicalFollower::applied);
-            self.follow_log(&mut follow, db.store(), applied)?;
+            self.follow_log(follow, db.store(), applied)?;
             // Not before the view has followed: it reads the same log.
             db.trim_ops(self.collection.id, applied)?;
         }
-        Ok(())
+        Ok(is_due)
     }
 
     /// Says that a run begins: its first commit comes with its first batch.
@@ -290,12 +306,12 @@ impl LiveCollection {
         self.view.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers whether its view could be loaded.
+    /// Remembers whether its view could be loaded, and holds all that was acknowledged.
     pub(crate) fn set_broken(&self, is_broken: bool) {
         self.is_broken.store(is_broken, Ordering::Relaxed);
     }
 
-    /// Whether its view could not be loaded when that was tried last.
+    /// Whether its view could not be loaded when that was tried last, or lacks something.
     pub(crate) fn is_broken(&self) -> bool {
         self.is_broken.load(Ordering::Relaxed)
     }
@@ -309,6 +325,11 @@ impl LiveCollection {
     /// Whether the encoder failed when it was last given chunks of it.
     pub(crate) fn is_left_unfilled(&self) -> bool {
         self.is_left_unfilled.load(Ordering::Relaxed)
+    }
+
+    /// Whether its view lacks something that was acknowledged, as its text index failed then.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.is_broken() && self.read_view().is_some()
     }
 
     /// Returns how many chunks have no vector yet; none where there are no vectors, or somebody is changing the view.

@@ -13,6 +13,7 @@ use embedder_reliability::circuit_breaker::CircuitState;
 use embedder_reliability::recovery::{RecoveryBudget, Repair};
 
 use super::Service;
+use super::live::Commit;
 use crate::clock;
 use crate::error::Result;
 use crate::observability::metrics::{Dependency, RecoveryOutcome};
@@ -53,14 +54,14 @@ pub(crate) enum RecoveryResult {
 
 /// What the supervisor remembers.
 #[derive(Default)]
-struct Memory {
+pub(super) struct Memory {
     budgets: HashMap<Dependency, RecoveryBudget>,
     /// The epoch of the breaker for which a repair was tried last.
     repaired: HashMap<Dependency, u64>,
     /// Whether it was told that no repair may be tried.
     told: HashMap<Dependency, bool>,
-    /// Whether all that makes vectors worked when it was looked at last.
-    embedders_worked: bool,
+    /// Whether something that makes vectors did not work when it was looked at last.
+    embedders_failed: bool,
 }
 
 impl RecoveryStrategy {
@@ -101,22 +102,24 @@ impl RecoveryResult {
 impl Service {
     /// Looks after what fails until the server ends.
     pub(super) fn supervise(&self) {
-        let mut memory = Memory {
-            embedders_worked: true,
-            ..Memory::default()
-        };
+        let mut memory = Memory::default();
         while self.rest_for(EVERY) {
-            let now = self.clock.now();
-            self.follow_level(now);
-            // A defect of a repair must not end all others.
-            let looked = catch_unwind(AssertUnwindSafe(|| self.look_after(&mut memory, now)));
-            if looked.is_err() {
-                tracing::error!("A repair panicked");
-            }
+            self.supervise_once(&mut memory);
+        }
+    }
+
+    pub(super) fn supervise_once(&self, memory: &mut Memory) {
+        let now = self.clock.now();
+        self.follow_level(now);
+        // A defect of a repair must not end all others.
+        let looked = catch_unwind(AssertUnwindSafe(|| self.look_after(memory, now)));
+        if looked.is_err() {
+            tracing::error!("A repair panicked");
         }
     }
 
     fn look_after(&self, memory: &mut Memory, now: Timestamp) {
+        self.catch_up();
         let dependencies: Vec<_> = self.dependencies.all().map(|(name, _)| name).collect();
         for dependency in dependencies {
             let Some(strategy) = RecoveryStrategy::of(dependency) else {
@@ -146,10 +149,25 @@ impl Service {
             std::iter::once(&self.dependencies.encoder).chain(&self.dependencies.provider);
         let mut states = embedders.map(|circuit| circuit.breaker().state());
         let work = states.all(|state| state == CircuitState::Closed);
-        if work && !memory.embedders_worked {
+        if work && memory.embedders_failed {
             self.fill_pending();
         }
-        memory.embedders_worked = work;
+        memory.embedders_failed = !work;
+    }
+
+    /// Lets text indexes that failed follow the store again, if they can: that costs little and is no repair.
+    fn catch_up(&self) {
+        let all: Vec<_> = self.library().values().cloned().collect();
+        for live in all.iter().filter(|live| live.is_behind()) {
+            let caught_up = self
+                .connections
+                .take()
+                .and_then(|mut db| live.sync(&mut *db, &self.data_dir, Commit::Now));
+            if let Err(error) = caught_up {
+                let name = &live.collection().name;
+                tracing::debug!(collection = %name, "The text index of {name} is behind: {error}");
+            }
+        }
     }
 
     /// Returns the epoch of a breaker that wants a repair which was not tried yet.
