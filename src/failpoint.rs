@@ -19,6 +19,8 @@ pub enum Failpoint {
     StoreRead,
     /// The store is written to.
     StoreWrite,
+    /// The store commits what was written.
+    StoreCommit,
     /// The text index is searched.
     LexicalSearch,
     /// The text index is brought up to date.
@@ -59,7 +61,8 @@ pub fn pass(_: Failpoint) -> Result<(), Injected> {
 #[cfg(debug_assertions)]
 mod enabled {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::{Mutex, MutexGuard, PoisonError};
+    #[cfg(not(test))]
+    use std::sync::{Mutex, PoisonError};
     use std::time::Duration;
 
     use serde::Deserialize;
@@ -92,16 +95,28 @@ mod enabled {
         },
     }
 
+    /// The points that are set: what happens there, and how often each was passed.
+    type Points = Vec<(Failpoint, Action, u64)>;
+
     /// How many points are set: while none is, nothing is locked.
     static SET: AtomicUsize = AtomicUsize::new(0);
-    static POINTS: Mutex<Vec<(Failpoint, Action, u64)>> = Mutex::new(Vec::new());
+
+    #[cfg(not(test))]
+    static POINTS: Mutex<Points> = Mutex::new(Vec::new());
+
+    // Unit tests run beside each other in one process: each thread has its own.
+    #[cfg(test)]
+    thread_local! {
+        static POINTS: std::cell::RefCell<Points> = const { std::cell::RefCell::new(Vec::new()) };
+    }
 
     impl Failpoint {
         /// Every point.
-        pub const ALL: [Failpoint; 8] = [
+        pub const ALL: [Failpoint; 9] = [
             Self::Encode,
             Self::StoreRead,
             Self::StoreWrite,
+            Self::StoreCommit,
             Self::LexicalSearch,
             Self::LexicalWrite,
             Self::VectorSearch,
@@ -115,6 +130,7 @@ mod enabled {
                 Failpoint::Encode => "failpoint.encode",
                 Failpoint::StoreRead => "failpoint.store_read",
                 Failpoint::StoreWrite => "failpoint.store_write",
+                Failpoint::StoreCommit => "failpoint.store_commit",
                 Failpoint::LexicalSearch => "failpoint.lexical_search",
                 Failpoint::LexicalWrite => "failpoint.lexical_write",
                 Failpoint::VectorSearch => "failpoint.vector_search",
@@ -126,17 +142,22 @@ mod enabled {
 
     /// Says what happens at a point from now on.
     pub fn set(point: Failpoint, action: Action) {
-        let mut points = points();
-        points.retain(|(known, ..)| *known != point);
-        points.push((point, action, 0));
-        SET.store(points.len(), Ordering::Relaxed);
+        with_points(|points| {
+            clear_in(points, Some(point));
+            points.push((point, action, 0));
+            SET.fetch_add(1, Ordering::Relaxed);
+        });
     }
 
     /// Lets a point do nothing again; all of them where none is named.
     pub fn clear(point: Option<Failpoint>) {
-        let mut points = points();
+        with_points(|points| clear_in(points, point));
+    }
+
+    fn clear_in(points: &mut Points, point: Option<Failpoint>) {
+        let before = points.len();
         points.retain(|(known, ..)| point.is_some_and(|point| *known != point));
-        SET.store(points.len(), Ordering::Relaxed);
+        SET.fetch_sub(before - points.len(), Ordering::Relaxed);
     }
 
     pub(super) fn pass(point: Failpoint) -> Result<(), Injected> {
@@ -163,14 +184,21 @@ mod enabled {
 
     /// Counts a pass; returns what happens and how often the point was passed before.
     fn count(point: Failpoint) -> Option<(Action, u64)> {
-        let mut points = points();
-        let (_, action, passed) = points.iter_mut().find(|(known, ..)| *known == point)?;
-        let before = *passed;
-        *passed += 1;
-        Some((*action, before))
+        with_points(|points| {
+            let (_, action, passed) = points.iter_mut().find(|(known, ..)| *known == point)?;
+            let before = *passed;
+            *passed += 1;
+            Some((*action, before))
+        })
     }
 
-    fn points() -> MutexGuard<'static, Vec<(Failpoint, Action, u64)>> {
-        POINTS.lock().unwrap_or_else(PoisonError::into_inner)
+    #[cfg(not(test))]
+    fn with_points<T>(work: impl FnOnce(&mut Points) -> T) -> T {
+        work(&mut POINTS.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    #[cfg(test)]
+    fn with_points<T>(work: impl FnOnce(&mut Points) -> T) -> T {
+        POINTS.with_borrow_mut(work)
     }
 }

@@ -57,6 +57,25 @@ const COMPRESS_BYTES_MIN: u16 = 1_024;
 #[derive(Debug, Clone, Copy)]
 struct Incompressible;
 
+/// Returns the router of a service that no listener stands before, and that asks nobody for a key.
+#[cfg(test)]
+pub(crate) fn without_listener(
+    service: &std::sync::Arc<crate::engine::serving::Service>,
+    health: std::sync::Arc<crate::observability::health::HealthChecker>,
+) -> Router {
+    let metrics = std::sync::Arc::clone(service.metrics());
+    self::service(&app::App::new(app::State {
+        service: std::sync::Arc::clone(service),
+        health,
+        quotas: std::sync::Arc::new(quotas::Quotas::new(&service.config().rate_limits)),
+        no_auth: true,
+        is_ops: false,
+        openapi: bytes::Bytes::new(),
+        labels: std::sync::Arc::new(measure::RouteLabels::new(&metrics)),
+        docs: bytes::Bytes::new(),
+    }))
+}
+
 fn is_compressible(_: StatusCode, _: Version, _: &HeaderMap, extensions: &Extensions) -> bool {
     extensions.get::<Incompressible>().is_none()
 }

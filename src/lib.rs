@@ -25,4 +25,6 @@ pub mod failpoint;
 pub mod http;
 pub mod observability;
 pub mod outbound;
+#[cfg(test)]
+mod simulation;
 pub mod store;

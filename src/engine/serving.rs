@@ -46,9 +46,12 @@ mod pending;
 mod remote;
 pub mod resilience;
 mod run;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+pub(crate) mod workers;
 
 use access::Access;
 use answers::AnswerCache;
@@ -65,6 +68,7 @@ use live::{LiveCollection, ReadVectors, VectorsOf};
 use measure::BatchMeasure;
 use model::{Model, ModelSlot};
 use remote::RemoteModel;
+use workers::Workers;
 
 /// Searches that wait for a thread. At a few milliseconds each this is seconds of work.
 const SEARCHES_WAITING_MAX: usize = 1_024;
@@ -102,6 +106,7 @@ const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(10);
 
 /// A running server.
 pub struct Service {
+    workers: Workers,
     pub(crate) config: Config,
     pub(crate) data_dir: DataDir,
     pub(crate) connections: Connections,
@@ -188,9 +193,23 @@ impl Service {
     /// # Errors
     /// A locked data directory; a damaged store; those of the disk.
     pub fn open(config: Config, metrics: Arc<Metrics>) -> Result<Arc<Service>> {
+        Service::open_with(config, metrics, Workers::Threads)
+    }
+
+    /// The same, with what does the work.
+    pub(crate) fn open_with(
+        config: Config,
+        metrics: Arc<Metrics>,
+        workers: Workers,
+    ) -> Result<Arc<Service>> {
         let data_dir = DataDir::new(&config.data_dir);
         let lock = data_dir.lock()?;
-        let writer = Arc::new(WriterThread::open(data_dir.path())?);
+        let writer = match &workers {
+            Workers::Threads => WriterThread::open(data_dir.path())?,
+            #[cfg(test)]
+            Workers::Simulated(_) => WriterThread::open_without_thread(data_dir.path())?,
+        };
+        let writer = Arc::new(writer);
         let connections = Connections::new(writer, data_dir.path().to_owned());
         let (collections, folders) = {
             let db = connections.take()?;
@@ -217,10 +236,10 @@ impl Service {
             })
             .collect();
         let clock = Clock::start();
-        let dependencies = Dependencies::new(&config, clock, &metrics, random_seed)?;
+        let dependencies = Dependencies::new(&config, clock, &metrics, || workers.random_seed())?;
         let remote = match (&config.remote, &dependencies.provider) {
             (Some(settings), Some(circuit)) => {
-                Some(RemoteModel::new(settings, Arc::clone(circuit))?)
+                Some(RemoteModel::new(settings, &workers, Arc::clone(circuit))?)
             }
             _ => None,
         };
@@ -233,19 +252,33 @@ impl Service {
             jobs: Jobs::default(),
             filler: Filler::default(),
             searches: Gate::new(
+                &workers,
                 "a search",
                 Full::SearchQueue,
                 config.threads.max(2),
                 SEARCHES_WAITING_MAX,
             ),
             scans: Gate::new(
+                &workers,
                 "a scan of the store",
                 Full::SearchQueue,
                 SCANS_MAX,
                 SCANS_WAITING_MAX,
             ),
-            work: Gate::new("a thread", Full::WorkQueue, WORK_MAX, WORK_WAITING_MAX),
-            urgent: Gate::new("a thread", Full::WorkQueue, URGENT_MAX, WORK_WAITING_MAX),
+            work: Gate::new(
+                &workers,
+                "a thread",
+                Full::WorkQueue,
+                WORK_MAX,
+                WORK_WAITING_MAX,
+            ),
+            urgent: Gate::new(
+                &workers,
+                "a thread",
+                Full::WorkQueue,
+                URGENT_MAX,
+                WORK_WAITING_MAX,
+            ),
             answers: AnswerCache::new(config.server.cache_bytes),
             metrics,
             clock,
@@ -261,6 +294,7 @@ impl Service {
             draining: watch::Sender::new(false),
             threads: Mutex::new(Vec::new()),
             config,
+            workers,
             _lock: lock,
         }))
     }
@@ -482,7 +516,7 @@ impl Service {
 
     fn load_model_anew(&self) -> Result<Model> {
         let observer = Arc::new(BatchMeasure(Arc::clone(&self.metrics)));
-        Model::load(&self.config, observer)
+        Model::load(&self.config, &self.workers, observer)
     }
 
     /// Wakes the filler for every collection that lacks vectors.
@@ -531,18 +565,25 @@ impl Service {
 
     fn keep_house(&self) {
         while self.rest_for(HOUSEKEEPING_EVERY) {
-            self.access.keep_house(&self.metrics);
-            if let Err(error) = self.look_for_model() {
-                tracing::warn!("Looking for a model failed: {error}");
-            }
-            for live in self.library().values() {
-                live.rest();
-            }
-            self.fill_pending();
+            self.keep_house_once();
         }
     }
 
+    fn keep_house_once(&self) {
+        self.access.keep_house(&self.metrics);
+        if let Err(error) = self.look_for_model() {
+            tracing::warn!("Looking for a model failed: {error}");
+        }
+        for live in self.library().values() {
+            live.rest();
+        }
+        self.fill_pending();
+    }
+
     fn spawn(self: &Arc<Self>, name: &str, work: impl FnOnce(&Service) + Send + 'static) {
+        if !self.workers.are_threads() {
+            return;
+        }
         let service = Arc::clone(self);
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
@@ -553,10 +594,4 @@ impl Service {
             .unwrap_or_else(PoisonError::into_inner)
             .push(thread);
     }
-}
-
-/// Returns a number that is not the same in two servers.
-fn random_seed() -> u64 {
-    // Without randomness servers would probe in step, and nothing worse.
-    getrandom::u64().unwrap_or_default()
 }

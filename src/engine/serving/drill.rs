@@ -10,10 +10,10 @@ use embedder_reliability::retry::RetryError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Service;
 use super::answers::Asked;
 use super::find::{Question, Terms};
 use super::supervisor::{RecoveryResult, RecoveryStrategy};
-use super::{Service, random_seed};
 use crate::engine::search::filter::Filter;
 use crate::engine::search::{Mode, SearchRequest};
 use crate::error::{Error, Result};
@@ -238,8 +238,14 @@ impl Service {
     }
 
     fn drill_circuit(&self, policy: CircuitPolicy) -> Result<Circuit> {
-        Circuit::new("drill", policy, self.clock, random_seed(), Arc::new(Quiet))
-            .map_err(|error| Error::Settings(vec![format!("breaker: {error}")]))
+        Circuit::new(
+            "drill",
+            policy,
+            self.clock,
+            self.workers.random_seed(),
+            Arc::new(Quiet),
+        )
+        .map_err(|error| Error::Settings(vec![format!("breaker: {error}")]))
     }
 }
 

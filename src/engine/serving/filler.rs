@@ -47,6 +47,12 @@ impl Filler {
         self.arrived.notify_all();
     }
 
+    /// Takes all that were woken.
+    #[cfg(test)]
+    fn take_woken(&self) -> Vec<Arc<LiveCollection>> {
+        std::mem::take(&mut *self.lock()).into_values().collect()
+    }
+
     fn next(&self) -> Option<Arc<LiveCollection>> {
         let mut woken = self.lock();
         loop {
@@ -73,19 +79,31 @@ impl Service {
     pub(super) fn run_filler(&self) {
         step_back();
         while let Some(live) = self.filler.next() {
-            let filled = catch_unwind(AssertUnwindSafe(|| self.fill(&live)))
-                .unwrap_or_else(|_| Err(Error::Internal("filling in vectors panicked".to_owned())));
-            match filled {
-                Ok(()) | Err(Error::CollectionMissing { .. }) => {}
-                // Somebody was in a hurry; the rest comes after them.
-                Err(Error::Interrupted) if !self.filler.is_ended() => self.filler.wake(&live),
-                Err(Error::Interrupted) => {}
-                Err(error) => tracing::warn!(
-                    collection = %live.collection().name,
-                    code = error.code().name(),
-                    "Vectors are still pending: {error}"
-                ),
-            }
+            self.fill_as_far_as_possible(&live);
+        }
+    }
+
+    /// Fills every collection that was woken, once.
+    #[cfg(test)]
+    pub(super) fn fill_woken(&self) {
+        for live in self.filler.take_woken() {
+            self.fill_as_far_as_possible(&live);
+        }
+    }
+
+    fn fill_as_far_as_possible(&self, live: &Arc<LiveCollection>) {
+        let filled = catch_unwind(AssertUnwindSafe(|| self.fill(live)))
+            .unwrap_or_else(|_| Err(Error::Internal("filling in vectors panicked".to_owned())));
+        match filled {
+            Ok(()) | Err(Error::CollectionMissing { .. }) => {}
+            // Somebody was in a hurry; the rest comes after them.
+            Err(Error::Interrupted) if !self.filler.is_ended() => self.filler.wake(live),
+            Err(Error::Interrupted) => {}
+            Err(error) => tracing::warn!(
+                collection = %live.collection().name,
+                code = error.code().name(),
+                "Vectors are still pending: {error}"
+            ),
         }
     }
 

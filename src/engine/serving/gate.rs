@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
+use super::workers::Workers;
 use crate::error::{Error, ErrorCode, Full, Result};
 
 /// When somebody who found the queue full should come back.
@@ -13,6 +14,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Lets so many pieces of blocking work run at once.
 pub(crate) struct Gate {
+    workers: Workers,
     what: &'static str,
     full: Full,
     running: Arc<Semaphore>,
@@ -25,12 +27,14 @@ impl Gate {
     /// A gate for `running_max` pieces at once and `waiting_max` waiting; `what` names them in refusals,
     /// which are counted as `full`.
     pub(crate) fn new(
+        workers: &Workers,
         what: &'static str,
         full: Full,
         running_max: usize,
         waiting_max: usize,
     ) -> Gate {
         Gate {
+            workers: workers.clone(),
             what,
             full,
             running: Arc::new(Semaphore::new(running_max)),
@@ -38,6 +42,13 @@ impl Gate {
             waiting: AtomicUsize::new(0),
             waiting_max,
         }
+    }
+
+    /// Returns how many pieces run and how many wait.
+    #[cfg(test)]
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let running = self.running_max - self.running.available_permits();
+        (running, self.waiting.load(Ordering::Relaxed))
     }
 
     /// Whether more than one piece runs now.
@@ -58,11 +69,13 @@ impl Gate {
             Ok(permit) => permit,
             Err(_) => self.wait(deadline).await?,
         };
-        let done = tokio::task::spawn_blocking(move || {
+        let work = move || {
             let _permit = permit;
             work()
-        });
-        done.await
+        };
+        self.workers
+            .run(work)
+            .await
             .map_err(|_| Error::Internal(format!("{} panicked", self.what)))
     }
 
@@ -117,7 +130,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_finds_no_room_waits_and_what_finds_no_place_is_refused() {
-        let gate = Arc::new(Gate::new("tests", Full::WorkQueue, 1, 1));
+        let gate = Arc::new(Gate::new(&Workers::Threads, "tests", Full::WorkQueue, 1, 1));
         let (release, released) = mpsc::channel::<()>();
         let running = tokio::spawn({
             let gate = Arc::clone(&gate);
@@ -143,7 +156,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_beyond_their_deadline() {
-        let gate = Arc::new(Gate::new("tests", Full::WorkQueue, 1, 8));
+        let gate = Arc::new(Gate::new(&Workers::Threads, "tests", Full::WorkQueue, 1, 8));
         let _held = Arc::clone(&gate.running).acquire_owned().await.unwrap();
         let deadline = tokio::time::Instant::now() + Duration::from_secs(3);
         let late = gate
@@ -156,7 +169,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_error_and_gives_its_room_back() {
-        let gate = Gate::new("tests", Full::WorkQueue, 1, 1);
+        let gate = Gate::new(&Workers::Threads, "tests", Full::WorkQueue, 1, 1);
         let panicked = gate.run(None, || panic!("a defect")).await;
         assert!(matches!(panicked, Err::<(), _>(Error::Internal(_))));
         assert_eq!(gate.run(None, || 1).await.unwrap(), 1);

@@ -11,11 +11,12 @@ use quick_cache::sync::Cache;
 use super::Service;
 use super::dependencies::left_alone;
 use super::live::VectorsOf;
+use super::workers::Workers;
 use crate::clock;
 use crate::config::Config;
 use crate::engine::embed::Embedder;
 use crate::engine::embed::batcher::{
-    BatchObserver, Batcher, BatcherLimits, Lane, Pending, Refused, Threads, Vectors,
+    BatchObserver, Batcher, BatcherLimits, Encode, Lane, Pending, Refused, Threads, Vectors,
 };
 use crate::error::{Error, ErrorCode, Full, Result};
 use crate::outbound::circuit::{Attempt, CallError, Circuit, Fault};
@@ -41,15 +42,24 @@ pub(crate) struct ModelSlot {
 
 impl Model {
     /// Loads the model that the settings name and starts its threads.
-    pub(crate) fn load(config: &Config, observer: Arc<dyn BatchObserver>) -> Result<Model> {
+    pub(crate) fn load(
+        config: &Config,
+        workers: &Workers,
+        observer: Arc<dyn BatchObserver>,
+    ) -> Result<Model> {
         let embedder = Arc::new(Embedder::load(config)?);
         let threads = Threads {
             interactive: config.threads,
             bulk: config.threads,
         };
         let limits = BatcherLimits::default();
-        let batcher = Batcher::start(Arc::clone(&embedder) as _, limits, threads, observer)
-            .map_err(|error| Error::io("start threads for", "the encoder", error))?;
+        let encoder: Arc<dyn Encode> = Arc::clone(&embedder) as _;
+        let batcher = match workers {
+            Workers::Threads => Batcher::start(encoder, limits, threads, observer)
+                .map_err(|error| Error::io("start threads for", "the encoder", error))?,
+            #[cfg(test)]
+            Workers::Simulated(_) => Batcher::without_threads(encoder, limits, &observer),
+        };
         let vectors_of = VectorsOf {
             fingerprint: embedder.fingerprint().to_owned(),
             dimensions: embedder.dimensions(),

@@ -11,11 +11,13 @@ use embedder_index::embedded_text::query_text;
 use embedder_inference::Workspace;
 use quick_cache::sync::Cache;
 use reqwest::Url;
-use tokio::runtime::Handle;
 
 use super::dependencies::left_alone;
+use tokio::runtime::Handle;
+
 use super::live::VectorsOf;
 use super::model::{BUSY_RETRY_AFTER, QUERY_VECTORS};
+use super::workers::{Waiter, Workers};
 use crate::config::RemoteEmbedding;
 use crate::engine::ingest::embed_documents::{EmbedDocuments, EmbeddedTexts};
 use crate::error::{Error, ErrorCode, Full, Result};
@@ -29,8 +31,8 @@ pub(crate) struct RemoteModel {
     provider: Provider,
     vectors_of: VectorsOf,
     queries: Cache<Arc<str>, Arc<QueryVector>>,
-    /// Where threads of our own make their calls.
-    runtime: Handle,
+    /// How threads of our own wait for their calls.
+    waiter: Waiter,
 }
 
 impl RemoteModel {
@@ -38,29 +40,24 @@ impl RemoteModel {
     ///
     /// # Errors
     /// An address that no client can be made for; a thread without a runtime.
-    pub(crate) fn new(settings: &RemoteEmbedding, circuit: Arc<Circuit>) -> Result<RemoteModel> {
-        let unusable = |problem: &dyn std::fmt::Display| {
-            Error::Settings(vec![format!("embedding.url: {problem}")])
-        };
-        let url = Url::parse(&settings.url).map_err(|error| unusable(&error))?;
-        let transport =
-            HttpTransport::new(&url, settings.key.clone()).map_err(|error| unusable(&error))?;
-        let runtime = Handle::try_current()
-            .map_err(|_| Error::Internal("a provider without a runtime".to_owned()))?;
-        Ok(RemoteModel::over(
-            Arc::new(transport),
-            settings,
-            circuit,
-            runtime,
-        ))
-    }
-
-    fn over(
-        transport: Arc<dyn Transport>,
+    pub(crate) fn new(
         settings: &RemoteEmbedding,
+        workers: &Workers,
         circuit: Arc<Circuit>,
-        runtime: Handle,
-    ) -> RemoteModel {
+    ) -> Result<RemoteModel> {
+        let (transport, waiter): (Arc<dyn Transport>, _) = match workers {
+            Workers::Threads => {
+                let transport = http_transport(settings)?;
+                let runtime = Handle::try_current()
+                    .map_err(|_| Error::Internal("a provider without a runtime".to_owned()))?;
+                (Arc::new(transport), Waiter::On(runtime))
+            }
+            #[cfg(test)]
+            Workers::Simulated(world) => {
+                let waiter = Waiter::Drives(Arc::clone(world));
+                (Arc::clone(&world.transport), waiter)
+            }
+        };
         let of_provider = ProviderSettings {
             model: settings.model.clone(),
             dimensions: settings.dimensions,
@@ -69,15 +66,15 @@ impl RemoteModel {
             batch_bytes_max: settings.batch_bytes_max,
             calls_per_minute_max: settings.calls_per_minute_max,
         };
-        RemoteModel {
+        Ok(RemoteModel {
             provider: Provider::new(of_provider, transport, circuit),
             vectors_of: VectorsOf {
                 fingerprint: fingerprint(settings),
                 dimensions: settings.dimensions,
             },
             queries: Cache::new(QUERY_VECTORS),
-            runtime,
-        }
+            waiter,
+        })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -112,8 +109,8 @@ impl RemoteModel {
     /// Whether the provider embeds a text. It waits for the answer.
     pub(crate) fn can_embed(&self) -> bool {
         let texts = ["a word".to_owned()];
-        self.runtime
-            .block_on(self.provider.embed(&texts, None))
+        self.waiter
+            .wait_for(self.provider.embed(&texts, None))
             .is_ok()
     }
 }
@@ -133,8 +130,8 @@ impl EmbedDocuments for &RemoteModel {
 
     fn embed(&self, _: &mut Workspace, texts: &[String]) -> Result<EmbeddedTexts> {
         let vectors = self
-            .runtime
-            .block_on(self.provider.embed(texts, None))
+            .waiter
+            .wait_for(self.provider.embed(texts, None))
             .map_err(error_of)?;
         Ok(EmbeddedTexts {
             numbers: vectors.concat(),
@@ -142,6 +139,14 @@ impl EmbedDocuments for &RemoteModel {
             truncated: 0,
         })
     }
+}
+
+fn http_transport(settings: &RemoteEmbedding) -> Result<HttpTransport> {
+    let unusable = |problem: &dyn std::fmt::Display| {
+        Error::Settings(vec![format!("embedding.url: {problem}")])
+    };
+    let url = Url::parse(&settings.url).map_err(|error| unusable(&error))?;
+    HttpTransport::new(&url, settings.key.clone()).map_err(|error| unusable(&error))
 }
 
 /// Returns the identity of everything that decides a vector of the provider, as far as it can be known from here.

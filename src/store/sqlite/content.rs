@@ -6,6 +6,7 @@ use rusqlite::Connection;
 
 use super::writer_thread::Grouped;
 use super::{Access, check_structure, connect, create_private, explain, migrate};
+use crate::failpoint::{self, Failpoint};
 use crate::store::{StoreError, StoreResult};
 
 mod read;
@@ -136,6 +137,10 @@ impl Grouped for ContentDb {
     }
 
     fn commit(&mut self) -> StoreResult<()> {
+        failpoint::pass(Failpoint::StoreCommit).map_err(|injected| StoreError::Disk {
+            path: self.path.clone(),
+            detail: injected.to_string(),
+        })?;
         self.batch("COMMIT")
     }
 

@@ -25,6 +25,15 @@ impl WriterThread<ContentDb> {
     pub fn open(data_dir: &Path) -> StoreResult<WriterThread<ContentDb>> {
         ContentDb::open(data_dir).map(WriterThread::start)
     }
+
+    /// As [`WriterThread::open`], where each caller writes by itself.
+    ///
+    /// # Errors
+    /// As [`ContentDb::open`].
+    #[cfg(test)]
+    pub fn open_without_thread(data_dir: &Path) -> StoreResult<WriterThread<ContentDb>> {
+        ContentDb::open(data_dir).map(WriterThread::without_thread)
+    }
 }
 
 impl SharedContent {

@@ -66,12 +66,23 @@ type Answer = Box<dyn FnOnce(StoreResult<()>) + Send>;
 
 /// The one writer of a database, shared by threads.
 pub struct WriterThread<D> {
-    sender: Mutex<Option<SyncSender<Work<D>>>>,
-    thread: Mutex<Option<JoinHandle<D>>>,
+    hands: Hands<D>,
     waiting: Arc<AtomicUsize>,
     /// Whether the disk failed a commit.
     has_failed: Arc<AtomicBool>,
     path: PathBuf,
+}
+
+/// Who writes.
+enum Hands<D> {
+    /// A thread of its own.
+    Thread {
+        sender: Mutex<Option<SyncSender<Work<D>>>>,
+        thread: Mutex<Option<JoinHandle<D>>>,
+    },
+    /// Whoever has something to write: a simulation has one thread for everything.
+    #[cfg(test)]
+    Caller(Mutex<Option<D>>),
 }
 
 impl<D: Grouped> WriterThread<D> {
@@ -91,11 +102,24 @@ impl<D: Grouped> WriterThread<D> {
             .spawn(move || run(database, &receiver, &counter, &failed))
             .expect("a thread can be started while the program starts");
         WriterThread {
-            sender: Mutex::new(Some(sender)),
-            thread: Mutex::new(Some(thread)),
+            hands: Hands::Thread {
+                sender: Mutex::new(Some(sender)),
+                thread: Mutex::new(Some(thread)),
+            },
             waiting,
             has_failed,
             path,
+        }
+    }
+
+    /// Lets each caller write, one after the other.
+    #[cfg(test)]
+    pub(super) fn without_thread(database: D) -> WriterThread<D> {
+        WriterThread {
+            path: database.path().to_owned(),
+            hands: Hands::Caller(Mutex::new(Some(database))),
+            waiting: Arc::default(),
+            has_failed: Arc::default(),
         }
     }
 
@@ -147,7 +171,6 @@ impl<D: Grouped> WriterThread<D> {
         let gone = || StoreError::WriterGone {
             path: self.path.clone(),
         };
-        let sender = lock(&self.sender).clone().ok_or_else(gone)?;
         let (reply, answer) = sync_channel(1);
         let work: Work<D> = Box::new(move |database| {
             let done = catch_unwind(AssertUnwindSafe(|| work(database)));
@@ -158,10 +181,23 @@ impl<D: Grouped> WriterThread<D> {
                 }
             })
         });
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        if sender.send(work).is_err() {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(gone());
+        match &self.hands {
+            Hands::Thread { sender, .. } => {
+                let sender = lock(sender).clone().ok_or_else(gone)?;
+                self.waiting.fetch_add(1, Ordering::Relaxed);
+                if sender.send(work).is_err() {
+                    self.waiting.fetch_sub(1, Ordering::Relaxed);
+                    return Err(gone());
+                }
+            }
+            #[cfg(test)]
+            Hands::Caller(database) => {
+                let mut database = lock(database);
+                let database = database.as_mut().ok_or_else(gone)?;
+                let mut answers = Answers::begin(database);
+                answers.add(database, work);
+                answers.end(database, &self.has_failed);
+            }
         }
         answer.recv().map_err(|_| gone())?
     }
@@ -173,15 +209,25 @@ impl<D: Grouped> WriterThread<D> {
 
     /// Whether the thread runs: not after [`WriterThread::stop`], nor after a panic outside of any work.
     pub fn is_running(&self) -> bool {
-        lock(&self.thread)
-            .as_ref()
-            .is_some_and(|thread| !thread.is_finished())
+        match &self.hands {
+            Hands::Thread { thread, .. } => lock(thread)
+                .as_ref()
+                .is_some_and(|thread| !thread.is_finished()),
+            #[cfg(test)]
+            Hands::Caller(database) => lock(database).is_some(),
+        }
     }
 
     /// Ends the thread after what is waiting, and returns the database; none when it was ended before, or panicked.
     pub fn stop(&self) -> Option<D> {
-        drop(lock(&self.sender).take());
-        lock(&self.thread).take()?.join().ok()
+        match &self.hands {
+            Hands::Thread { sender, thread } => {
+                drop(lock(sender).take());
+                lock(thread).take()?.join().ok()
+            }
+            #[cfg(test)]
+            Hands::Caller(database) => lock(database).take(),
+        }
     }
 }
 

@@ -122,6 +122,21 @@ impl SharedQueue {
         true
     }
 
+    /// As [`SharedQueue::next`], without waiting: the batch stays empty where there is nothing to do.
+    #[cfg(test)]
+    pub(super) fn take_now(&self, worker: usize, batch: &mut Batch) {
+        let state = lock(&self.state);
+        if !state.queue.is_empty() && !state.queue.is_stopped() {
+            self.take(state, worker, batch, clock::now());
+        }
+    }
+
+    /// Whether texts wait.
+    #[cfg(test)]
+    pub(super) fn has_waiting(&self) -> bool {
+        !lock(&self.state).queue.is_empty()
+    }
+
     /// A worker's side: frees the room of its batch and hands out the vectors.
     pub(super) fn complete(&self, worker: usize, batch: &mut Batch, vectors: &[f32], now: Instant) {
         self.change(|queue| queue.complete(worker, batch, now));

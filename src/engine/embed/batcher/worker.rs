@@ -14,24 +14,35 @@ pub(super) fn run(queue: &SharedQueue, encoder: &dyn Encode, worker: usize) {
     let mut workspace = Workspace::default();
     let mut batch = Batch::default();
     while queue.next(worker, &mut batch) {
-        // Nothing half-done is seen after a panic: the encoder is read-only and the workspace is replaced.
-        let encoded = catch_unwind(AssertUnwindSafe(|| {
-            let vectors = encoder.encode(&mut workspace, batch.texts());
-            assert_eq!(vectors.len(), batch.texts().len() * queue.dimensions());
-            vectors
-        }));
-        if let Ok(vectors) = encoded {
-            queue.complete(worker, &mut batch, &vectors, clock::now());
-        } else {
-            let (lane, texts, tokens) = (queue.lane().name(), batch.texts().len(), batch.tokens());
-            tracing::error!(
-                lane,
-                texts,
-                tokens,
-                "Encoding {texts} texts panicked; their requests fail"
-            );
-            workspace = Workspace::default();
-            queue.abort(worker, &mut batch);
-        }
+        work_off(queue, encoder, worker, &mut workspace, &mut batch);
     }
+}
+
+/// Encodes a batch and tells its requests.
+pub(super) fn work_off(
+    queue: &SharedQueue,
+    encoder: &dyn Encode,
+    worker: usize,
+    workspace: &mut Workspace,
+    batch: &mut Batch,
+) {
+    // Nothing half-done is seen after a panic: the encoder is read-only and the workspace is replaced.
+    let encoded = catch_unwind(AssertUnwindSafe(|| {
+        let vectors = encoder.encode(workspace, batch.texts());
+        assert_eq!(vectors.len(), batch.texts().len() * queue.dimensions());
+        vectors
+    }));
+    if let Ok(vectors) = encoded {
+        queue.complete(worker, batch, &vectors, clock::now());
+        return;
+    }
+    let (lane, texts, tokens) = (queue.lane().name(), batch.texts().len(), batch.tokens());
+    tracing::error!(
+        lane,
+        texts,
+        tokens,
+        "Encoding {texts} texts panicked; their requests fail"
+    );
+    *workspace = Workspace::default();
+    queue.abort(worker, batch);
 }
