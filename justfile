@@ -52,6 +52,10 @@ bench-overload *args:
 soak-kills:
     EMBEDDER_TEST_KILLS=200 cargo test --test it server::crash -- --nocapture
 
+# The simulation with 10,000 seeds, about half an hour; `just soak 100 20001` runs a hundred from 20,001 on.
+soak seeds="10000" first="1":
+    EMBEDDER_SIMULATION_SEEDS={{seeds}} EMBEDDER_SIMULATION_FIRST={{first}} cargo test --lib simulation::tests::whatever -- --nocapture
+
 # Fuzzes the running server by its OpenAPI document.
 schemathesis:
     ./scripts/schemathesis

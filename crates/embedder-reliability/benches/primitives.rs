@@ -2,6 +2,9 @@
 //!
 //! Ours and the peer's take turns in one run; the median of the rounds counts, with the least and the most beside it.
 
+#[path = "request/stack.rs"]
+mod stack;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -168,6 +171,17 @@ fn main() {
         "level of service, read",
         || {
             black_box(service.current());
+        },
+        None,
+    );
+
+    let stack = stack::Stack::new();
+    let mut number = 0;
+    report(
+        "all that a request passes, timestamp passed",
+        || {
+            number += 1;
+            black_box(stack.pass(at.plus(Duration::from_micros(number))));
         },
         None,
     );
