@@ -22,21 +22,23 @@ pub(crate) struct DegradationDrillBody {
 /// Opens the circuit breaker of the cache by failures; it closes by itself.
 #[utoipa::path(post, path = "/v1/admin/drills/breaker", tag = "admin",
     responses((status = 200, description = "How it began", body = BreakerDrill)))]
-pub(super) async fn breaker(State(app): State<App>) -> Result<axum::Json<BreakerDrill>, Problem> {
+pub(super) async fn drill_breaker(
+    State(app): State<App>,
+) -> Result<axum::Json<BreakerDrill>, Problem> {
     Ok(axum::Json(app.service.drill_breaker()?))
 }
 
 /// Lets a thousand callers ask a dependency that is dead, and counts the calls.
 #[utoipa::path(post, path = "/v1/admin/drills/retry", tag = "admin",
     responses((status = 200, description = "What came of it", body = RetryDrill)))]
-pub(super) async fn retry(State(app): State<App>) -> Result<axum::Json<RetryDrill>, Problem> {
+pub(super) async fn drill_retry(State(app): State<App>) -> Result<axum::Json<RetryDrill>, Problem> {
     Ok(axum::Json(app.service.drill_retry().await?))
 }
 
 /// Answers a question on every rung of the ladder.
 #[utoipa::path(post, path = "/v1/admin/drills/degradation", tag = "admin", request_body = DegradationDrillBody,
     responses((status = 200, description = "What answered on each", body = DegradationDrill)))]
-pub(super) async fn degradation(
+pub(super) async fn drill_degradation(
     State(app): State<App>,
     Json(body): Json<DegradationDrillBody>,
 ) -> Result<axum::Json<DegradationDrill>, Problem> {
@@ -50,6 +52,6 @@ pub(super) async fn degradation(
 /// Does the repair that costs least.
 #[utoipa::path(post, path = "/v1/admin/drills/recovery", tag = "admin",
     responses((status = 200, description = "How it ended", body = RecoveryDrill)))]
-pub(super) async fn recovery(State(app): State<App>) -> axum::Json<RecoveryDrill> {
+pub(super) async fn drill_recovery(State(app): State<App>) -> axum::Json<RecoveryDrill> {
     axum::Json(app.service.drill_recovery())
 }
