@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::jobs::{ending, now_ms};
@@ -17,6 +18,7 @@ use crate::engine::access::{
 use crate::engine::audit::{AuditKind, Auditor, Denial, DenialReason, address_prefix};
 use crate::error::{Error, ErrorCode, Result};
 use crate::observability::metrics::Metrics;
+use crate::store::StoreError;
 use crate::store::sqlite::hub::{
     ACTOR_SERVER, AllowedRoot, AuditBudget, AuditHead, AuditRecord, HubChange, HubDb, HubError,
     HubResult, KeyRow, NewAuditRecord, Verification,
@@ -30,6 +32,8 @@ const ACT_BYTES_MAX: u64 = 16 * 1024;
 pub struct Access {
     /// Gone when the server has ended.
     hub: Mutex<Option<HubDb>>,
+    /// Whether the disk failed a commit of it, so that it is opened anew before it is used again.
+    has_failed: AtomicBool,
     ring: Arc<KeyRing>,
     sessions: Sessions,
     auditor: Auditor,
@@ -96,6 +100,7 @@ impl Access {
         Ok(Access {
             roots: RwLock::new(roots.collect()),
             hub: Mutex::new(Some(hub)),
+            has_failed: AtomicBool::new(false),
             sessions: Sessions::new(Arc::clone(&ring)),
             ring,
             auditor: Auditor::new(),
@@ -433,7 +438,20 @@ impl Access {
     fn hub<T>(&self, work: impl FnOnce(&mut HubDb) -> HubResult<T>) -> Result<T> {
         let mut hub = self.lock();
         let hub = hub.as_mut().ok_or_else(ending)?;
-        Ok(work(hub)?)
+        if self.has_failed.load(Ordering::Relaxed) {
+            // A second commit might report success for what the first one lost.
+            hub.recover()?;
+            self.has_failed.store(false, Ordering::Relaxed);
+            tracing::warn!("Keys and audit log are written again: their database was opened anew");
+        }
+        let done = work(hub);
+        if let Err(HubError::Store(error @ StoreError::Disk { .. })) = &done {
+            self.has_failed.store(true, Ordering::Relaxed);
+            tracing::error!(
+                "Keys and audit log are not written until their database was opened anew: {error}"
+            );
+        }
+        Ok(done?)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<HubDb>> {

@@ -113,6 +113,21 @@ impl HubDb {
         Ok(database)
     }
 
+    /// Opens the database anew after the disk has failed a commit, and sees that it takes a write: what was acknowledged
+    /// before is there.
+    ///
+    /// # Errors
+    /// Those of the disk; it can be tried again.
+    pub fn recover(&mut self) -> StoreResult<()> {
+        self.reopen()?;
+        self.begin()?;
+        let written = self.touch().and_then(|()| self.commit());
+        if written.is_err() && self.is_in_transaction() {
+            self.roll_back();
+        }
+        written
+    }
+
     /// Marks the database as closed in good order. Without it the next writer checks the whole structure first.
     ///
     /// # Errors

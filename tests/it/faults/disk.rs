@@ -5,6 +5,7 @@ use serde_json::json;
 use super::rig::Rig;
 use crate::support::app::{App, wait_until};
 use crate::support::disk::{DiskFaults, SmallDisk};
+use crate::support::server::TestServer;
 
 #[test]
 fn after_a_failed_flush_nothing_is_acknowledged_until_the_store_was_opened_anew() {
@@ -39,6 +40,43 @@ fn after_a_failed_flush_nothing_is_acknowledged_until_the_store_was_opened_anew(
     rig.server.kill9();
     let server = crate::support::server::TestServer::start(&app, &[], super::rig::QUICK);
     assert_eq!(server.find("notes", "disk"), ["kept.md"]);
+}
+
+#[test]
+fn a_key_that_was_acknowledged_is_there_whatever_the_disk_does() {
+    let app = App::text_only();
+    let Some(faults) = DiskFaults::new(&app.data_dir()) else {
+        return;
+    };
+    let server = TestServer::start(&app, &[], &faults.env());
+    let make = |name: &str| {
+        let body = json!({"name": name, "scopes": ["search"]});
+        server.post("/v1/admin/keys", &body)
+    };
+    make("before").with_status(201);
+    faults.fail_fsync(libc::EIO);
+    for name in ["lost", "lost too"] {
+        let refused = make(name);
+        assert!(refused.status >= 500, "{}", refused.status);
+        assert!(
+            !refused.body.to_string().contains("hub.db"),
+            "{}",
+            refused.body
+        );
+    }
+    // Who was there before is served.
+    server.get("/v1/collections").with_status(200);
+    faults.heal();
+    make("after").with_status(201);
+    server.kill9();
+    let server = TestServer::start(&app, &[], &[]);
+    let list = server.get("/v1/admin/keys").ok();
+    let keys = list["keys"].as_array().unwrap();
+    for name in ["before", "after"] {
+        assert!(keys.iter().any(|key| key["name"] == name), "{list}");
+    }
+    let verified = server.get("/v1/admin/audit/verify").ok();
+    assert_eq!(verified["is_whole"], true, "{verified}");
 }
 
 #[test]
