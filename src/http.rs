@@ -42,6 +42,7 @@ mod slow_body;
 mod sources;
 mod tls;
 mod trace;
+mod unread_body;
 
 pub(crate) use routes::labels;
 

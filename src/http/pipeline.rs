@@ -16,6 +16,7 @@ use super::measure::UnderWay;
 use super::problem::Problem;
 use super::routes::UNMATCHED;
 use super::trace::{REQUEST_ID, RequestNames, TRACEPARENT};
+use super::unread_body::ReadToEnd;
 use super::{browser, guard};
 use crate::clock;
 use crate::engine::audit::DenialReason;
@@ -43,6 +44,7 @@ pub(super) async fn pipeline(State(app): State<App>, mut request: Request, next:
     );
     let for_openai = route.starts_with("/v1/embeddings") || route.starts_with("/v1/models");
     request.extensions_mut().insert(names.clone());
+    let request = request.map(ReadToEnd::around);
     let under_way = UnderWay::begin(app.service.metrics(), &app.labels, route);
     let handled = handle(&app, request, next).instrument(span.clone()).await;
     let _entered = span.enter();
