@@ -15,7 +15,7 @@ use embedder_reliability::rate_limiter::{
 use embedder_reliability::retry::RetryBudget;
 
 /// The limits, the door, the level, the breakers and the budget.
-pub struct Stack {
+pub(crate) struct Stack {
     address: AddressLimiter,
     /// Of the key, of its tenant, of the kind of work, of everything.
     limits: [RateLimiter<u64>; 4],
@@ -27,7 +27,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    pub fn new() -> Stack {
+    pub(crate) fn new() -> Stack {
         let limit = RateLimitConfig::try_new(
             RateLimitAlgorithm::TokenBucket,
             1_000_000_000,
@@ -59,7 +59,7 @@ impl Stack {
     }
 
     /// Passes one request that came at `now`; says whether all let it through.
-    pub fn pass(&self, now: Timestamp) -> bool {
+    pub(crate) fn pass(&self, now: Timestamp) -> bool {
         let address = std::net::IpAddr::from([127, 0, 0, 1]);
         let mut passed = is_allowed(self.address.peek(address, now, 1));
         for limit in &self.limits {
