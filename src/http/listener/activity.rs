@@ -16,6 +16,7 @@ pub(super) struct Activity {
     seen: Mutex<Seen>,
     /// Beside the lock, because every read of the socket asks for it.
     is_head_overdue: AtomicBool,
+    is_linger_over: AtomicBool,
 }
 
 /// What was seen on a connection so far.
@@ -139,6 +140,15 @@ impl Activity {
 
     pub(super) fn is_head_overdue(&self) -> bool {
         self.is_head_overdue.load(Ordering::Relaxed)
+    }
+
+    /// What the client still sends is read no longer.
+    pub(super) fn end_linger(&self) {
+        self.is_linger_over.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_linger_over(&self) -> bool {
+        self.is_linger_over.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {

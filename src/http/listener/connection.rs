@@ -81,8 +81,15 @@ impl Http {
                             activity.end_head();
                             poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx).is_ready())).await;
                         }
+                        // The client goes on sending; why the connection ended hyper says once nobody reads that.
                         CloseReason::Client => {
-                            return reason_of_end(&activity, &Ok(()), is_draining);
+                            activity.end_linger();
+                            let end = poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx))).await;
+                            let result = match end {
+                                Poll::Ready(result) => result,
+                                Poll::Pending => Ok(()),
+                            };
+                            return reason_of_end(&activity, &result, is_draining);
                         }
                         CloseReason::FirstByte
                         | CloseReason::WriteStall

@@ -88,7 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedIo<S> {
     /// Reads what the client still sends, until it closes the connection too or the watch ends it.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut bytes = [0; LINGER_BYTES];
-        loop {
+        while !self.activity.is_linger_over() {
             let mut bytes = ReadBuf::new(&mut bytes);
             match Pin::new(&mut self.io).poll_read(cx, &mut bytes) {
                 Poll::Ready(Ok(())) if !bytes.filled().is_empty() => self.is_lingering = true,
@@ -100,6 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedIo<S> {
                 Poll::Pending => return Poll::Ready(()),
             }
         }
+        Poll::Ready(())
     }
 }
 
