@@ -4,11 +4,16 @@
 //! heals it, and waits until everything is as before. Circuit breakers stay open for a second here, so that nobody waits
 //! for long; that they stay open for thirty by default is tested where time is paused.
 
+mod abuse;
+mod clock;
 mod disk;
 mod encoder;
 mod indexes;
 mod limits;
+mod load;
 mod pending;
 mod provider;
 mod rig;
+mod shutdown;
 mod store;
+mod traffic;

@@ -1,11 +1,14 @@
 //! What several test modules share.
 
 pub mod app;
+pub mod clock;
 pub mod disk;
 pub mod fault_proxy;
 pub mod hub;
+pub mod pipeline;
 pub mod port;
 pub mod provider;
 pub mod random;
 pub mod server;
+pub mod shim;
 pub mod socket;

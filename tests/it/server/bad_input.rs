@@ -1,17 +1,16 @@
 //! What the worst clients send: each is refused for what it is, nobody else notices, and no memory is kept.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
-use socket2::{Domain, Socket, Type};
 
 use crate::support::app::{App, skip};
 use crate::support::server::{Answer, TestServer, status_of};
+use crate::support::socket::has_room_for;
 
 /// What a server may hold more than before, whatever it was sent.
 const GROWTH_KIB_MAX: u64 = 64 * 1024;
@@ -409,26 +408,10 @@ fn requests_that_stop_half_way_keep_nobody_waiting() {
     });
 }
 
-/// Connects from one of twenty addresses of this machine: one alone may not have so many connections.
-fn connect_from(server: &TestServer, number: u64) -> TcpStream {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let own = SocketAddr::from(([127, 0, 1, 1 + (number % 20) as u8], 0));
-    socket.bind(&own.into()).unwrap();
-    socket.connect(&server.address().into()).unwrap();
-    socket.into()
-}
-
 #[test]
 fn ten_thousand_idle_connections_keep_nobody_waiting() {
     const IDLE: u64 = 10_000;
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    if limit.maximum.is_some_and(|files| files < IDLE + 1_000)
-        || setrlimit(Resource::Nofile, raised).is_err()
-    {
+    if !has_room_for(IDLE) {
         return skip("ten thousand connections are more files than may be open here");
     }
     let mut app = App::text_only();
@@ -440,7 +423,7 @@ fn ten_thousand_idle_connections_keep_nobody_waiting() {
     server.write("notes", &[("a", "the harbour opens")]);
     let before = server.resident_kib();
     let held: Vec<TcpStream> = (0..IDLE)
-        .map(|number| connect_from(&server, number))
+        .map(|number| server.connect_from(number))
         .collect();
     fifty_are_served(&server);
     let metrics = server.ops("/metrics").send().text;
@@ -463,9 +446,7 @@ fn connections_leave_the_store_its_files() {
     let server = TestServer::start(&app, &[], &[]);
     server.make_documents("notes");
     let mut early = server.connect();
-    let held: Vec<TcpStream> = (0..400)
-        .map(|number| connect_from(&server, number))
-        .collect();
+    let held: Vec<TcpStream> = (0..400).map(|number| server.connect_from(number)).collect();
     // All places are taken; what has one can still be served from files that are not open yet.
     let body = r#"{"documents":[{"id":"a","text":"the harbour opens"}]}"#;
     let fields = format!(

@@ -8,11 +8,11 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
 use super::app::skip;
+use super::shim;
 
 /// Length of the control file: the rules and the delay, 4 bytes each.
 const CONTROL_LEN: usize = (FIELDS * 3 + 1) * 4;
@@ -48,7 +48,7 @@ impl DiskFaults {
     /// No faults yet, below a folder that may still be missing though its parent is there. `None`, after a line that
     /// says so, where there is no C compiler.
     pub fn new(below: &Path) -> Option<DiskFaults> {
-        let library = match library() {
+        let library = match shim::library("disk_faults") {
             Ok(library) => library,
             Err(why) => {
                 skip(&why);
@@ -145,32 +145,6 @@ impl DiskFaults {
         self.control.read_exact_at(&mut bytes, place).unwrap();
         u32::from_ne_bytes(bytes)
     }
-}
-
-/// The library, compiled once for all tests of a process; why it cannot be.
-fn library() -> Result<PathBuf, String> {
-    static LIBRARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let library = LIBRARY.get_or_init(|| {
-        if !cfg!(target_os = "linux") {
-            return Err("failing disks are made for Linux".to_owned());
-        }
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shim/disk_faults.c");
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        // Another process may load it just now: it gets its name when it is whole.
-        let made = folder.join(format!("disk_faults.{}.so", std::process::id()));
-        let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-O1", "-o"]);
-        let output = match cc.arg(&made).arg(&source).arg("-ldl").output() {
-            Ok(output) => output,
-            Err(error) => return Err(format!("cc cannot be run: {error}")),
-        };
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{}: {said}", source.display());
-        let library = folder.join("disk_faults.so");
-        fs::rename(&made, &library).unwrap();
-        Ok(library)
-    });
-    library.clone()
 }
 
 fn text(path: &Path) -> String {

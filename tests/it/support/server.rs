@@ -16,6 +16,7 @@ use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 
 use super::app::{App, DEADLINE, wait_until};
 
@@ -210,10 +211,23 @@ impl TestServer {
         stream
     }
 
+    /// The same from one of twenty addresses of this machine: one alone may not have so many connections.
+    pub fn connect_from(&self, number: u64) -> TcpStream {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let own = SocketAddr::from(([127, 0, 1, 1 + (number % 20) as u8], 0));
+        socket.bind(&own.into()).unwrap();
+        socket.connect(&self.address().into()).unwrap();
+        socket.into()
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        let address = self.url.strip_prefix("http://").unwrap();
-        address.parse().unwrap()
+        address_of(&self.url)
+    }
+
+    /// Where it answers probes.
+    pub fn ops_address(&self) -> SocketAddr {
+        address_of(&self.ops_url)
     }
 
     /// Sends bytes as they are and returns what comes back until the server closes, which a request that is in order
@@ -535,6 +549,11 @@ pub fn operations(server: &TestServer) -> Vec<(String, String, Value)> {
         operations.map(move |(method, said)| (path.clone(), method.to_uppercase(), said))
     });
     operations.collect()
+}
+
+fn address_of(url: &str) -> SocketAddr {
+    let address = url.strip_prefix("http://").unwrap();
+    address.parse().unwrap()
 }
 
 /// Reads until the other side closes.
