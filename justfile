@@ -52,9 +52,11 @@ bench-overload *args:
 soak-kills:
     EMBEDDER_TEST_KILLS=200 cargo test --test it server::crash -- --nocapture
 
-# The simulation with 10,000 seeds, about half an hour; `just soak 100 20001` runs a hundred from 20,001 on.
+# The simulation with 10,000 seeds, about an hour on two cores; `just soak 100 20001` runs a hundred from 20,001 on.
+# glibc keeps what is freed: every seed makes its text index anew, and a third of the time would go into page faults.
 soak seeds="10000" first="1":
-    EMBEDDER_SIMULATION_SEEDS={{seeds}} EMBEDDER_SIMULATION_FIRST={{first}} cargo test --lib simulation::tests::whatever -- --nocapture
+    MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864 \
+        EMBEDDER_SIMULATION_SEEDS={{seeds}} EMBEDDER_SIMULATION_FIRST={{first}} cargo test --lib simulation::tests::whatever -- --nocapture
 
 # Fuzzes the running server by its OpenAPI document.
 schemathesis:

@@ -43,6 +43,8 @@ pub enum Full {
     Bulkhead,
     /// Documents that wait for vectors which cannot be made.
     PendingVectors,
+    /// Memory.
+    Memory,
     /// Things of which a caller has enough.
     OfOneCaller,
 }

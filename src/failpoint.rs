@@ -8,10 +8,6 @@ pub use enabled::{Action, clear, set};
 
 /// A place that can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(
-    not(debug_assertions),
-    expect(dead_code, reason = "nothing fails on purpose")
-)]
 pub enum Failpoint {
     /// Texts are embedded by the local model.
     Encode,

@@ -23,6 +23,7 @@ mod extract;
 mod failpoints;
 mod files;
 mod guard;
+mod guarded_body;
 mod jobs;
 mod listener;
 mod measure;

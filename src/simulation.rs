@@ -29,6 +29,9 @@ use server::Server;
 /// Seeds in an ordinary run of the tests.
 const SEEDS: u64 = 200;
 
+/// After how many seeds it says how far it is.
+const TELLS_EVERY: u64 = 500;
+
 /// Rounds of requests while things fail.
 const ROUNDS: usize = 24;
 
@@ -142,7 +145,14 @@ mod tests {
                         let mut all = all.lock().unwrap();
                         match story {
                             Ok(story) => all.0.add(&story),
-                            Err(_) => all.1.push(seed),
+                            Err(_) => {
+                                tell(&format!("replay it: EMBEDDER_SIMULATION_SEED={seed}"));
+                                all.1.push(seed);
+                            }
+                        }
+                        let begun = seed - first + 1;
+                        if begun.is_multiple_of(TELLS_EVERY) {
+                            tell(&format!("{begun} of {seeds}, {} failed", all.1.len()));
                         }
                     }
                 });

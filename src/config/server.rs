@@ -54,6 +54,8 @@ pub struct Server {
     pub body_bytes_max: usize,
     /// Largest body of documents and texts in bytes.
     pub bulk_bytes_max: usize,
+    /// Memory that the process may have in bytes, where that is less than what the operating system gives it.
+    pub memory_bytes_max: Option<u64>,
     /// Connections at once.
     pub connections_max: usize,
     /// Connections at once from one address.
@@ -106,6 +108,7 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Option<Server> {
         BULK_BYTES_MAX,
         1_024..=1 << 30,
     );
+    let memory_bytes_max = reader.bytes_or_off("server.memory_bytes_max");
     let connections_max = size(
         reader,
         "server.connections_max",
@@ -160,6 +163,7 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Option<Server> {
         embed_time_max,
         body_bytes_max,
         bulk_bytes_max,
+        memory_bytes_max,
         connections_max,
         connections_per_address_max,
         ops_listen,

@@ -421,6 +421,12 @@ pub const SETTINGS: &[Setting] = &[
         "largest body of documents and of texts to embed; default 32 MiB",
     ),
     setting(
+        "server.memory_bytes_max",
+        &["EMBEDDER_SERVER_MEMORY_BYTES_MAX"],
+        "bytes",
+        "memory that the process may have; default off: what its control group or the machine has",
+    ),
+    setting(
         "server.connections_max",
         &["EMBEDDER_SERVER_CONNECTIONS_MAX"],
         "connections",
@@ -596,6 +602,21 @@ impl Reader<'_> {
                 default
             }
         }
+    }
+
+    /// Returns a number of bytes, or none for `off`, which is the default.
+    pub(super) fn bytes_or_off(&mut self, key: &str) -> Option<u64> {
+        let text = self.text(key, Some("off")).unwrap_or_default();
+        if matches!(text.as_str(), "off" | "none") {
+            return None;
+        }
+        let bytes = text.parse().ok().filter(|bytes| *bytes > 0);
+        if bytes.is_none() {
+            self.problems.push(format!(
+                "{key} must be a number of bytes, or `off`, not {text:?}"
+            ));
+        }
+        bytes
     }
 
     /// Reads a number from 1 on, or `off`; off where there is no default.

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Full, Result};
-use crate::observability::metrics::Metrics;
+use crate::observability::metrics::{Metrics, memory_at_most};
 use crate::store::data_dir::{DataDir, WriterLock};
 use crate::store::sqlite::WriterThread;
 
@@ -41,6 +41,7 @@ mod ladder;
 pub mod level;
 pub(crate) mod live;
 pub(crate) mod measure;
+pub(crate) mod memory_guard;
 mod model;
 mod pending;
 mod remote;
@@ -66,6 +67,7 @@ use jobs::Jobs;
 use level::Level;
 use live::{LiveCollection, ReadVectors, VectorsOf};
 use measure::BatchMeasure;
+use memory_guard::MemoryGuard;
 use model::{Model, ModelSlot};
 use remote::RemoteModel;
 use workers::Workers;
@@ -124,6 +126,7 @@ pub struct Service {
     pub(crate) clock: Clock,
     pub(crate) dependencies: Dependencies,
     level: Level,
+    pub(crate) memory: MemoryGuard,
     /// The doors of searches and of texts to be embedded.
     pub(crate) doors: Doors,
     /// Who may do what, and what they did.
@@ -285,6 +288,12 @@ impl Service {
             dependencies,
             doors: Doors::new(&config, clock),
             level: Level::new(config.resilience.healthy_for),
+            memory: MemoryGuard::new(
+                [config.server.memory_bytes_max, memory_at_most()]
+                    .into_iter()
+                    .flatten()
+                    .min(),
+            ),
             access,
             live: RwLock::new(live),
             structure: Mutex::new(()),

@@ -14,11 +14,13 @@ use serde::de::DeserializeOwned;
 
 use super::app::App;
 use super::guard::Caller;
+use super::guarded_body::GuardedBody;
 use super::problem::Problem;
 use super::routes::{Route, Work};
 use super::slow_body::{PacedBody, SlowBody};
 use crate::engine::serving::door::Inside;
-use crate::error::ErrorCode;
+use crate::engine::serving::memory_guard::MemoryGuard;
+use crate::error::{Error, ErrorCode};
 
 /// The caller's deadline, in milliseconds from now.
 pub(super) const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout-ms");
@@ -78,6 +80,9 @@ impl<T: DeserializeOwned> FromRequest<App> for Admitted<T> {
             ));
         };
         let (is_bulk, priority) = priority_of(request.headers());
+        if is_bulk {
+            app.service.memory.check_bulk()?;
+        }
         let bytes = body_of(request, app).await?;
         let doors = &app.service.doors;
         let door = match route.work {
@@ -105,7 +110,7 @@ async fn body_of(request: Request, app: &App) -> Result<Bytes, Problem> {
     } else {
         limits.body_bytes_max
     };
-    read_body(request, limit).await
+    read_body(request, limit, &app.service.memory).await
 }
 
 /// Returns whether nobody waits for a request, and who goes before it.
@@ -218,7 +223,7 @@ pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// Reads a body of at most `limit` bytes, which must arrive at a decent rate.
-async fn read_body(request: Request, limit: usize) -> Result<Bytes, Problem> {
+async fn read_body(request: Request, limit: usize, memory: &MemoryGuard) -> Result<Bytes, Problem> {
     let too_large = || {
         Problem::new(
             ErrorCode::TooLarge,
@@ -234,8 +239,10 @@ async fn read_body(request: Request, limit: usize) -> Result<Bytes, Problem> {
     if announced.is_some_and(|bytes| bytes > limit as u64) {
         return Err(too_large());
     }
+    memory.check_body(announced.unwrap_or(0))?;
     let body: Body = request.into_body();
-    let collected = Limited::new(PacedBody::new(body), limit).collect().await;
+    let body = GuardedBody::new(PacedBody::new(body), memory);
+    let collected = Limited::new(body, limit).collect().await;
     match collected {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
@@ -243,10 +250,13 @@ async fn read_body(request: Request, limit: usize) -> Result<Bytes, Problem> {
             ErrorCode::RequestTimeout,
             "the body did not arrive in time",
         )),
-        Err(_) => Err(Problem::new(
-            ErrorCode::MalformedRequest,
-            "the body broke off",
-        )),
+        Err(error) => match error.downcast::<Error>() {
+            Ok(error) => Err((*error).into()),
+            Err(_) => Err(Problem::new(
+                ErrorCode::MalformedRequest,
+                "the body broke off",
+            )),
+        },
     }
 }
 

@@ -39,7 +39,7 @@ pub use label::{
     TransitionReason, Values, Version,
 };
 pub use markdown::markdown;
-pub use system::SystemMetrics;
+pub use system::{SystemMetrics, memory_at_most, memory_in_use};
 pub use table::{Kind, METRICS, MetricInfo, Metrics, Unit};
 
 use encode::Encoder;

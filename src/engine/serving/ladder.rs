@@ -34,6 +34,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// What is missing where a collection opted in and the settings name no provider.
 const NO_PROVIDER: &str = "no embedding provider is set up";
 
+/// What is missing where there is no model. Why is in the log: it may name a path.
+const NO_MODEL: &str = "no model is loaded, the log of the server says why";
+
 /// A walk down the ladder.
 struct Walk<'a> {
     question: &'a Arc<Question>,
@@ -227,11 +230,11 @@ impl Service {
             // Where nothing fails any more it is not relied on yet.
             let reason = lost.map_or(Reason::Recovering, |part| self.why_lost(part, by, now));
             if reason == Reason::ModelMissing {
-                let missing = self.model.get().err().map(|problem| problem.to_string());
-                walk.problem = match by {
-                    EmbeddedBy::Provider => Some(NO_PROVIDER.to_owned()),
-                    EmbeddedBy::Model | EmbeddedBy::Clients => missing,
+                let problem = match by {
+                    EmbeddedBy::Provider => NO_PROVIDER,
+                    EmbeddedBy::Model | EmbeddedBy::Clients => NO_MODEL,
                 };
+                walk.problem = Some(problem.to_owned());
             }
             if !walk.reasons.contains(&reason) {
                 walk.reasons.push(reason);

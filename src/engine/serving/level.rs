@@ -13,6 +13,7 @@ use embedder_reliability::degradation::{
 };
 
 use super::Service;
+use super::memory_guard::MemoryPressure;
 use crate::engine::search::Reason;
 use crate::observability::metrics;
 
@@ -167,7 +168,8 @@ impl Service {
         Inputs {
             failed: Part::ALL.iter().copied().filter(failing).collect(),
             forced,
-            is_overloaded: self.doors.search.is_taken(),
+            is_overloaded: self.doors.search.is_taken()
+                || self.memory.pressure() > MemoryPressure::Low,
         }
     }
 

@@ -295,6 +295,8 @@ labels! {
         Bulkhead = "bulkhead",
         /// The documents that wait for vectors which could not be made.
         PendingVectors = "pending_vectors",
+        /// Memory.
+        Memory = "memory",
         /// Things of which the caller had enough.
         OfOneCaller = "of_one_caller",
     }
@@ -410,6 +412,7 @@ impl From<Full> for ShedReason {
             Full::JobQueue => ShedReason::JobQueue,
             Full::Bulkhead => ShedReason::Bulkhead,
             Full::PendingVectors => ShedReason::PendingVectors,
+            Full::Memory => ShedReason::Memory,
             Full::OfOneCaller => ShedReason::OfOneCaller,
         }
     }

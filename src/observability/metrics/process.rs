@@ -39,9 +39,7 @@ impl Process {
             open_fds: open_fds(&root.join("proc/self/fd")),
             max_fds: max_fds(&text("proc/self/limits")),
             resident_bytes: in_status("VmRSS:"),
-            unbacked_bytes: in_status("RssAnon:")
-                .zip(in_status("RssShmem:"))
-                .map(|(anonymous, shared)| anonymous + shared),
+            unbacked_bytes: unbacked(&status),
             virtual_bytes: in_status("VmSize:"),
             cpu_time: field(&stat, 14)
                 .zip(field(&stat, 15))
@@ -51,6 +49,11 @@ impl Process {
                 .map(|(since_boot, boot)| boot as f64 + ticks(since_boot).as_secs_f64()),
             threads: field(&stat, 20),
         }
+    }
+
+    /// Reads the resident pages that no file backs alone.
+    pub(super) fn read_memory(root: &Path) -> Option<u64> {
+        unbacked(&fs::read_to_string(root.join("proc/self/status")).ok()?)
     }
 
     /// Shows it.
@@ -77,6 +80,13 @@ pub(super) fn number(text: &str, name: &str) -> Option<u64> {
     let mut lines = text.lines();
     let rest = lines.find_map(|line| line.strip_prefix(name))?;
     rest.split_whitespace().next()?.parse().ok()
+}
+
+/// The resident pages that no file backs, by `/proc/self/status`.
+fn unbacked(status: &str) -> Option<u64> {
+    kib(status, "RssAnon:")
+        .zip(kib(status, "RssShmem:"))
+        .map(|(anonymous, shared)| anonymous + shared)
 }
 
 /// The bytes of a line such as `VmRSS:  1684 kB`.

@@ -79,6 +79,16 @@ impl SystemMetrics {
     }
 }
 
+/// Returns the memory that the kernel cannot take back from this process, in bytes.
+pub fn memory_in_use() -> Option<u64> {
+    Process::read_memory(Path::new("/"))
+}
+
+/// Returns the memory that this process may use, in bytes: the tightest limit of its control groups and the machine.
+pub fn memory_at_most() -> Option<u64> {
+    memory_limit(Path::new("/"))
+}
+
 /// The file system of a folder.
 #[derive(Debug, Clone, Copy)]
 struct Disk {
