@@ -23,7 +23,6 @@ mod extract;
 mod failpoints;
 mod files;
 mod guard;
-mod guarded_body;
 mod jobs;
 mod listener;
 mod measure;
@@ -44,6 +43,7 @@ mod sources;
 mod tls;
 mod trace;
 mod unread_body;
+mod whole_body;
 
 pub(crate) use routes::labels;
 

@@ -2,25 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use bytes::Bytes;
 use embedder_reliability::admission::Priority;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use super::app::App;
 use super::guard::Caller;
-use super::guarded_body::GuardedBody;
 use super::problem::Problem;
 use super::routes::{Route, Work};
-use super::slow_body::{PacedBody, SlowBody};
+use super::whole_body;
 use crate::engine::serving::door::Inside;
-use crate::engine::serving::memory_guard::MemoryGuard;
-use crate::error::{Error, ErrorCode};
+use crate::error::ErrorCode;
 
 /// The caller's deadline, in milliseconds from now.
 pub(super) const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout-ms");
@@ -110,7 +106,7 @@ async fn body_of(request: Request, app: &App) -> Result<Bytes, Problem> {
     } else {
         limits.body_bytes_max
     };
-    read_body(request, limit, &app.service.memory).await
+    whole_body::read(request, limit, &app.service.memory).await
 }
 
 /// Returns whether nobody waits for a request, and who goes before it.
@@ -220,44 +216,6 @@ pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
         );
     }
     Ok(())
-}
-
-/// Reads a body of at most `limit` bytes, which must arrive at a decent rate.
-async fn read_body(request: Request, limit: usize, memory: &MemoryGuard) -> Result<Bytes, Problem> {
-    let too_large = || {
-        Problem::new(
-            ErrorCode::TooLarge,
-            format!("the body is larger than {limit} bytes"),
-        )
-        .with_remedy("send less at once")
-    };
-    let announced = request
-        .headers()
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse::<u64>().ok());
-    if announced.is_some_and(|bytes| bytes > limit as u64) {
-        return Err(too_large());
-    }
-    memory.check_body(announced.unwrap_or(0))?;
-    let body: Body = request.into_body();
-    let body = GuardedBody::new(PacedBody::new(body), memory);
-    let collected = Limited::new(body, limit).collect().await;
-    match collected {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(error) if SlowBody::is_in(error.as_ref()) => Err(Problem::new(
-            ErrorCode::RequestTimeout,
-            "the body did not arrive in time",
-        )),
-        Err(error) => match error.downcast::<Error>() {
-            Ok(error) => Err((*error).into()),
-            Err(_) => Err(Problem::new(
-                ErrorCode::MalformedRequest,
-                "the body broke off",
-            )),
-        },
-    }
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {

@@ -11,6 +11,8 @@ mod encoder;
 mod indexes;
 mod limits;
 mod load;
+mod memory;
+mod outage;
 mod pending;
 mod provider;
 mod rig;

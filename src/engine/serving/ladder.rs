@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use embedder_index::QueryVector;
 use embedder_reliability::Timestamp;
-use embedder_reliability::degradation::{Assessment, Feature, Part, Rung, ladder};
+use embedder_reliability::degradation::{Assessment, DegradationMode, Feature, Part, Rung, ladder};
 
 use super::Service;
 use super::answers::Asked;
@@ -46,6 +46,8 @@ struct Walk<'a> {
     reasons: Vec<Reason>,
     /// The same for people, of the first.
     problem: Option<String>,
+    /// A rung was refused because too much waits for the store's readers.
+    is_refused: bool,
 }
 
 impl Service {
@@ -84,6 +86,7 @@ impl Service {
             terms,
             reasons: Vec::new(),
             problem: None,
+            is_refused: false,
         };
         let rungs: Vec<Rung> = ladder(wanted, lowest, service).collect();
         if rungs.first() != Some(&wanted) {
@@ -91,7 +94,7 @@ impl Service {
         }
         let mut failed = None;
         for (place, &rung) in rungs.iter().enumerate() {
-            if is_pointless(rung, &walk.reasons) {
+            if walk.is_pointless(rung) {
                 continue;
             }
             let until = self.share_of(rung, &rungs[place..], terms.deadline);
@@ -211,10 +214,18 @@ impl Service {
         let by = embedded_by(walk.question);
         let needs = |feature, parts: &[Part]| {
             (!service.has(feature)).then(|| {
-                parts
+                let mut lost = parts
                     .iter()
                     .copied()
-                    .find(|part| self.is_lost(*part, by, now))
+                    .filter(|part| self.is_lost(*part, by, now));
+                let is_spared = service.modes.contains(DegradationMode::Overload)
+                    && DegradationMode::Overload.features_off().contains(&feature);
+                match lost.next() {
+                    Some(part) => self.why_lost(part, by, now),
+                    None if is_spared => Reason::Overload,
+                    // Where nothing fails any more it is not relied on yet.
+                    None => Reason::Recovering,
+                }
             })
         };
         let semantic = matches!(wanted, Rung::Hybrid | Rung::Vector).then(|| {
@@ -226,9 +237,7 @@ impl Service {
         let lexical = matches!(wanted, Rung::Hybrid | Rung::Text)
             .then(|| needs(Feature::LexicalRanking, &[Part::LexicalIndex]));
         let fresh = Some(needs(Feature::FreshAnswers, &[Part::Store]));
-        for lost in [semantic, lexical, fresh].into_iter().flatten().flatten() {
-            // Where nothing fails any more it is not relied on yet.
-            let reason = lost.map_or(Reason::Recovering, |part| self.why_lost(part, by, now));
+        for reason in [semantic, lexical, fresh].into_iter().flatten().flatten() {
             if reason == Reason::ModelMissing {
                 let problem = match by {
                     EmbeddedBy::Provider => NO_PROVIDER,
@@ -290,6 +299,7 @@ impl Walk<'_> {
             (None, ErrorCode::NotFound) if rung == Rung::Cached => return Ok(error),
             (None, _) => return Err(error),
         };
+        self.is_refused |= reason == Reason::Overload;
         let (rung, name) = (rung.name(), reason.name());
         tracing::debug!(rung, reason = name, "A search goes on below: {error}");
         self.note(reason);
@@ -302,6 +312,24 @@ impl Walk<'_> {
         }
         self.problem
             .get_or_insert_with(|| words_for(reason).to_owned());
+    }
+
+    /// Whether a rung needs what a rung above has just found lacking.
+    fn is_pointless(&self, rung: Rung) -> bool {
+        let lacks = |reason| self.reasons.contains(&reason);
+        let no_store = lacks(Reason::StoreUnavailable) || self.is_refused;
+        match rung {
+            Rung::Hybrid | Rung::Cached | Rung::Minimal => false,
+            Rung::Text => no_store || lacks(Reason::TextIndexUnavailable),
+            Rung::Vector => {
+                no_store
+                    || lacks(Reason::ModelMissing)
+                    || lacks(Reason::EmbedUnavailable)
+                    || lacks(Reason::EmbedTimeout)
+                    || lacks(Reason::VectorIndexUnavailable)
+            }
+            Rung::Direct => no_store,
+        }
     }
 
     fn missing(&self) -> Option<Missing> {
@@ -376,24 +404,6 @@ fn wanted(question: &Question) -> Rung {
     }
 }
 
-/// Whether a rung needs what a rung above has just found lacking.
-fn is_pointless(rung: Rung, reasons: &[Reason]) -> bool {
-    let lacks = |reason| reasons.contains(&reason);
-    let no_store = lacks(Reason::StoreUnavailable) || lacks(Reason::Overload);
-    match rung {
-        Rung::Hybrid | Rung::Cached | Rung::Minimal => false,
-        Rung::Text => no_store || lacks(Reason::TextIndexUnavailable),
-        Rung::Vector => {
-            no_store
-                || lacks(Reason::ModelMissing)
-                || lacks(Reason::EmbedUnavailable)
-                || lacks(Reason::EmbedTimeout)
-                || lacks(Reason::VectorIndexUnavailable)
-        }
-        Rung::Direct => no_store,
-    }
-}
-
 /// What a reason is for people; nothing of what is inside.
 fn words_for(reason: Reason) -> &'static str {
     match reason {
@@ -404,7 +414,7 @@ fn words_for(reason: Reason) -> &'static str {
         Reason::VectorIndexUnavailable => "vectors could not be compared",
         Reason::TextIndexUnavailable => "the text index could not be searched",
         Reason::StoreUnavailable => "the store could not be read",
-        Reason::Overload => "there is too much to do",
+        Reason::Overload => "there is too much to do, or too little memory for it",
         Reason::Manual => "the operator has switched it off",
         Reason::Recovering => "it failed a moment ago and is not relied on yet",
     }

@@ -42,12 +42,17 @@ impl Rig {
         let server = TestServer::start(app, &[], &env);
         server.make_documents("notes");
         server.write("notes", NOTES);
-        let rig = Rig {
-            server,
-            serial: std::cell::Cell::new(0),
-        };
+        let rig = Rig::of(server);
         rig.wait_for_vectors();
         rig
+    }
+
+    /// A server whose collection was made and completed by an earlier one.
+    pub(super) fn of(server: TestServer) -> Rig {
+        Rig {
+            server,
+            serial: std::cell::Cell::new(0),
+        }
     }
 
     /// Waits until every chunk has its vector.

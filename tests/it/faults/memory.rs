@@ -1,0 +1,111 @@
+//! Memory runs short: clients send large bodies and do not end them.
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use serde_json::json;
+
+use super::rig::Rig;
+use crate::support::app::{App, wait_until};
+use crate::support::server::{TestServer, read_to_close, status_of};
+
+const MIB: usize = 1_024 * 1_024;
+
+/// What is announced of a body; less is sent.
+const ANNOUNCED: usize = 31 * MIB;
+
+/// What is sent of one, so that one more byte is always due.
+const SENT_MAX: usize = 30 * MIB;
+
+/// The memory that bodies may have beside what a server holds that has just started.
+const ROOM: f64 = 256.0 * MIB as f64;
+
+/// Clients that send a document without end, one after the other.
+struct Bodies<'a> {
+    server: &'a TestServer,
+    streams: Vec<(TcpStream, usize)>,
+}
+
+impl Bodies<'_> {
+    /// Sends a mebibyte more. Whether the server still takes it.
+    fn send(&mut self) -> bool {
+        if self.streams.last().is_none_or(|last| last.1 >= SENT_MAX) {
+            let mut stream = self.server.connect();
+            let head = format!(
+                "POST /v1/collections/notes/documents HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {}\r\n\
+                 content-type: application/json\r\ncontent-length: {ANNOUNCED}\r\n\r\n",
+                self.server.admin
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            self.streams.push((stream, 0));
+        }
+        let (stream, sent) = self.streams.last_mut().unwrap();
+        *sent += MIB;
+        stream.write_all(&vec![b' '; MIB]).is_ok()
+    }
+}
+
+#[test]
+fn memory_that_runs_short_takes_what_can_be_spared_and_then_large_bodies() {
+    let Some(app) = App::with_model() else { return };
+    let usage = "embedder_memory_usage_bytes";
+    let at_rest = {
+        let rig = Rig::start(&app, &[]);
+        rig.assert_whole();
+        rig.metric(usage)
+    };
+    // Below this there is no pressure, whoever measures.
+    let limit = ((at_rest + ROOM) / 0.9) as u64;
+    let limit = limit.to_string();
+    let server = TestServer::start(
+        &app,
+        &[],
+        &[
+            super::rig::QUICK,
+            &[("EMBEDDER_SERVER_MEMORY_BYTES_MAX", &*limit)],
+        ]
+        .concat(),
+    );
+    let rig = Rig::of(server);
+    rig.assert_whole();
+    let mut bodies = Bodies {
+        server: &rig.server,
+        streams: Vec::new(),
+    };
+    let is_short = || {
+        let modes = &rig.server.get("/v1/admin/degradation").ok()["modes"];
+        modes.to_string().contains("overload")
+    };
+    while !is_short() {
+        assert!(bodies.send(), "refused before anything was spared");
+        assert!(bodies.streams.len() < 20, "it takes everything");
+    }
+    // Searches are by words, and nothing is done in bulk; small requests are served.
+    rig.assert_degraded("text", "overload");
+    rig.embed().with_status(200);
+    let bulk = json!({"input": rig.question(), "model": "all-MiniLM-L6-v2"});
+    let bulk = rig.server.ask("POST", "/v1/embeddings").json(&bulk);
+    let refused = bulk.header("x-priority", "bulk").send();
+    assert!(!refused.header("retry-after").is_empty());
+    refused.problem(503, "overloaded");
+    rig.write("lamp.md", "A lighthouse needs a lamp.")
+        .with_status(200);
+
+    // More, and large bodies are refused; what is small is not.
+    while bodies.send() && rig.metric("embedder_shed_total{reason=\"memory\"}") < 2.0 {
+        assert!(bodies.streams.len() < 40, "it takes everything");
+    }
+    let (mut refused, _) = bodies.streams.pop().unwrap();
+    let answer = read_to_close(&mut refused);
+    assert_eq!(status_of(&answer), 503, "{answer}");
+    assert!(answer.contains("memory runs short"), "{answer}");
+    rig.embed().with_status(200);
+    rig.server.ops("/livez").send().with_status(200);
+    assert_eq!(rig.readiness(), 200);
+    assert_eq!(rig.server.find("notes", "lighthouse"), ["lamp.md"]);
+
+    drop(bodies);
+    wait_until("memory is there again", || !is_short());
+    rig.assert_recovers();
+    rig.server.stop();
+}
