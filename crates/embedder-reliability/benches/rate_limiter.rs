@@ -48,6 +48,7 @@ impl<'a> Contestant<'a> {
 }
 
 fn main() {
+    ten_million_keys();
     // Twenty a second are refused nearly always, a billion never.
     let (scarce, plenty) = (20, 1_000_000_000);
     println!(
@@ -243,6 +244,33 @@ fn newcomers() {
             }),
         ],
     );
+}
+
+/// What a limiter holds after ten million keys within ten seconds, and how an honest key fares that keeps to its limit
+/// meanwhile. First, so that nothing has been freed that it could take.
+fn ten_million_keys() {
+    const FLOOD: u64 = 10_000_000;
+    let before = resident_kib();
+    let limiter = RateLimiter::new(token_bucket(20));
+    let (mut asked, mut served) = (0, 0);
+    for number in 0..FLOOD {
+        let now = Timestamp::from_nanos(number * 1_000);
+        limiter.try_acquire(number, now);
+        if number.is_multiple_of(100_000) {
+            asked += 1;
+            served += u64::from(limiter.try_acquire(u64::MAX, now).is_allowed());
+        }
+    }
+    let (kept, grown) = (limiter.stats().keys, resident_kib() - before);
+    println!("{FLOOD} keys: {kept} kept, {grown} KiB more; {served} of {asked} honest served\n");
+}
+
+/// As Linux tells it; 0 elsewhere.
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next());
+    kib.map_or(0, |kib| kib.parse().unwrap())
 }
 
 /// Times the contestants in turns and prints a row for each.
