@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 
 mod embedding;
 mod rate_limit;
+mod reader;
 mod resilience;
 mod secret;
 mod server;

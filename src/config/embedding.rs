@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Secret;
-use super::settings::Reader;
+use super::reader::Reader;
 
 /// What OpenAI-compatible servers take without being told otherwise.
 const BATCH_TEXTS_MAX: u64 = 32;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use embedder_reliability::rate_limiter::{Network, RateLimitAlgorithm, RateLimitConfig};
 
-use super::settings::Reader;
+use super::reader::Reader;
 
 /// Requests a second of an address that shows no key, and how many of them at once: a person with a browser.
 const ADDRESS_PER_S: u32 = 20;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use embedder_reliability::circuit_breaker::{BreakerPolicy, WindowKind};
 use embedder_reliability::retry::RetryPolicy;
 
-use super::settings::Reader;
+use super::reader::Reader;
 
 /// A burst waits this long at most: a dozen texts of 128 tokens on one core without bf16. Who floods does not wait at all.
 const WAIT_MS_MAX: u64 = 500;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::settings::Reader;
+use super::reader::Reader;
 
 /// Where the server listens by default: loopback, so that nobody else reaches it.
 pub(super) const LISTEN: &str = "127.0.0.1:7878";

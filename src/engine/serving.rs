@@ -12,12 +12,11 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLoc
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use embedder_reliability::admission::{AdmissionPolicy, LimitPolicy};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::error::{Error, Full, Result};
+use crate::error::{Full, Result};
 use crate::observability::metrics::{Metrics, memory_at_most};
 use crate::store::data_dir::{DataDir, WriterLock};
 use crate::store::sqlite::WriterThread;
@@ -30,6 +29,7 @@ mod connections;
 mod dependencies;
 pub mod documents;
 pub(crate) mod door;
+mod doors;
 pub mod drill;
 pub mod files;
 mod filler;
@@ -40,6 +40,7 @@ pub mod jobs;
 mod ladder;
 pub mod level;
 pub(crate) mod live;
+mod loading;
 pub(crate) mod measure;
 pub(crate) mod memory_guard;
 mod model;
@@ -59,33 +60,20 @@ use answers::AnswerCache;
 use changes::Changes;
 use connections::Connections;
 use dependencies::Dependencies;
-use door::Door;
+use doors::Doors;
 use filler::Filler;
 pub(crate) use find::Terms;
 use gate::Gate;
 use jobs::Jobs;
 use level::Level;
-use live::{LiveCollection, ReadVectors, VectorsOf};
-use measure::BatchMeasure;
+use live::{LiveCollection, VectorsOf};
 use memory_guard::MemoryGuard;
-use model::{Model, ModelSlot};
+use model::ModelSlot;
 use remote::RemoteModel;
 use workers::Workers;
 
 /// Searches that wait for a thread. At a few milliseconds each this is seconds of work.
 const SEARCHES_WAITING_MAX: usize = 1_024;
-
-/// Searches that are let in for each thread: they wait for their query's vector, for a thread, and are on one.
-const SEARCHES_A_THREAD: usize = 8;
-
-/// The most requests for embeddings that are let in, however short their texts are.
-const EMBEDS_MAX: usize = 1_024;
-
-/// Requests for embeddings in bulk that are let in: each may hold thousands of texts and take minutes.
-const BULK_EMBEDS_MAX: usize = 64;
-
-/// How long work may stand in line in any case.
-const STANDING_MIN: Duration = Duration::from_millis(5);
 
 /// Scans of the store at once, in place of searches: each takes a core for tens of milliseconds.
 const SCANS_MAX: usize = 4;
@@ -143,51 +131,12 @@ pub struct Service {
     _lock: WriterLock,
 }
 
-/// The doors of the kinds of work that are admitted.
-pub(crate) struct Doors {
-    pub(crate) search: Arc<Door>,
-    pub(crate) embed: Arc<Door>,
-    pub(crate) bulk_embed: Arc<Door>,
-}
-
 /// Whether the server ends.
 #[derive(Default)]
 struct Ending {
     is_ending: AtomicBool,
     lock: Mutex<()>,
     told: Condvar,
-}
-
-impl Doors {
-    fn new(config: &Config, clock: Clock) -> Doors {
-        let door = |what, limit| {
-            let policy = AdmissionPolicy {
-                limit,
-                waiting_max: config.resilience.waiting_max,
-                wait_max: config.resilience.wait_max,
-            };
-            Door::new(what, policy, clock)
-        };
-        let fixed = |limit| LimitPolicy {
-            min: limit,
-            max: limit,
-            initial: limit,
-            wait_min: STANDING_MIN,
-            services: 1.0,
-        };
-        // Two batches of the smallest size for each thread: one that is computed and one that waits for it.
-        let embed = LimitPolicy {
-            min: 4 * config.threads.max(1),
-            max: EMBEDS_MAX,
-            initial: 32 * config.threads.max(1),
-            ..fixed(1)
-        };
-        Doors {
-            search: door("searches", fixed(SEARCHES_A_THREAD * config.threads.max(2))),
-            embed: door("texts to embed", embed),
-            bulk_embed: door("texts to embed in bulk", fixed(BULK_EMBEDS_MAX)),
-        }
-    }
 }
 
 impl Service {
@@ -306,45 +255,6 @@ impl Service {
             workers,
             _lock: lock,
         }))
-    }
-
-    /// Loads the model and the collections, and takes up the jobs that an earlier server left. Without a model the server
-    /// is ready as well, and searches text.
-    ///
-    /// # Errors
-    /// A damaged store; those of the disk.
-    pub fn warm(self: &Arc<Self>) -> Result<()> {
-        // Model and vectors take as long as catalogues and words.
-        std::thread::scope(|scope| {
-            let loading = scope.spawn(|| {
-                self.load_model();
-                self.read_vectors()
-            });
-            self.open_views();
-            let sets = loading
-                .join()
-                .map_err(|_| Error::Internal("loading the vectors panicked".to_owned()))??;
-            for (live, read) in sets {
-                live.attach(read);
-            }
-            Ok::<(), Error>(())
-        })?;
-        let db = self.connections.take()?;
-        for live in self.library().values() {
-            let of = self.vectors_for(live);
-            self.tell_of(live, live.sync_vectors(db.store(), of.as_ref()));
-            self.filler.wake(live);
-        }
-        drop(db);
-        self.resume_jobs()?;
-        self.is_warm.store(true, Ordering::Release);
-        for _ in 0..jobs::AT_ONCE {
-            self.spawn("jobs", Service::run_jobs);
-        }
-        self.spawn("filler", Service::run_filler);
-        self.spawn("housekeeping", Service::keep_house);
-        self.spawn("supervisor", Service::supervise);
-        Ok(())
     }
 
     /// Ends jobs and threads in good order and closes the store. What has not ended is taken up by the next server.
@@ -473,87 +383,6 @@ impl Service {
         }
         let model = self.model.get().ok()?;
         Some(model.vectors_of().clone())
-    }
-
-    fn open_views(&self) {
-        let all: Vec<_> = self.library().values().cloned().collect();
-        for live in all {
-            let opened = self.connections.take().and_then(|mut db| {
-                // Vectors are read beside.
-                live.open(&mut *db, &self.data_dir, None)
-            });
-            self.tell_of(&live, opened);
-        }
-    }
-
-    /// Says that a collection cannot be loaded. The others can be searched; a search of this one tries again and says what
-    /// is wrong.
-    fn tell_of(&self, live: &LiveCollection, loaded: Result<()>) {
-        if let Err(error) = loaded {
-            live.set_broken(true);
-            tracing::error!(
-                collection = %live.collection().name,
-                "A collection cannot be loaded: {error}"
-            );
-        }
-    }
-
-    /// Reads the vectors of all collections by the model, if there is one.
-    fn read_vectors(&self) -> Result<Vec<(Arc<LiveCollection>, ReadVectors)>> {
-        let db = self.connections.take()?;
-        let all: Vec<_> = self.library().values().cloned().collect();
-        let read = all.into_iter().filter_map(|live| {
-            match live.read(db.store(), &self.vectors_for(&live)?) {
-                Ok(read) => Some((live, read)),
-                Err(error) => {
-                    self.tell_of(&live, Err(error));
-                    None
-                }
-            }
-        });
-        Ok(read.collect())
-    }
-
-    fn load_model(&self) {
-        let loaded = self.load_model_anew();
-        match &loaded {
-            Ok(model) => tracing::info!(model = model.embedder().name(), "Loaded the model"),
-            Err(error) => tracing::warn!("No model, so text search only: {error}"),
-        }
-        self.model.set(loaded);
-    }
-
-    fn load_model_anew(&self) -> Result<Model> {
-        let observer = Arc::new(BatchMeasure(Arc::clone(&self.metrics)));
-        Model::load(&self.config, &self.workers, observer)
-    }
-
-    /// Wakes the filler for every collection that lacks vectors.
-    fn fill_pending(&self) {
-        for live in self.library().values() {
-            if live.pending_vectors() != Some(0) {
-                self.filler.wake(live);
-            }
-        }
-    }
-
-    /// Looks again for a model that was missing; every collection then gets its vectors.
-    fn look_for_model(&self) -> Result<()> {
-        if self.model.get().is_ok() {
-            return Ok(());
-        }
-        let Ok(model) = self.load_model_anew() else {
-            return Ok(());
-        };
-        tracing::info!(model = model.embedder().name(), "Found a model");
-        self.model.set(Ok(model));
-        let db = self.connections.take()?;
-        let all: Vec<_> = self.library().values().cloned().collect();
-        for live in all {
-            live.sync_vectors(db.store(), self.vectors_for(&live).as_ref())?;
-            self.filler.wake(&live);
-        }
-        Ok(())
     }
 
     /// Lets this much time pass; returns false when the server ends.

@@ -7,26 +7,24 @@
 //! is done beside them, and the changes are put in piece by piece. New chunks come first, then the words of the commit, then
 //! old chunks go, so at no moment is a file missing that is replaced.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use embedder_index::{ChunkRecord, VectorSet};
 use embedder_reliability::degradation::Part;
 
 use super::changes::{Changes, Slot};
 use crate::engine::ingest::lexical::{self, LexicalFollower};
-use crate::engine::search::{Standing, View, read_vectors};
+use crate::engine::search::View;
 use crate::error::{Error, Result};
 use crate::failpoint::{self, Failpoint};
 use crate::store::data_dir::DataDir;
-use crate::store::{
-    ChunkId, Collection, CollectionKind, Counts, ModelId, OpKind, Store, StoreWriter,
-};
+use crate::store::{Collection, Counts, Store, StoreWriter};
 
-/// Rows of the log that a view follows at a time.
-const OPS_PAGE: usize = 2_000;
+mod log;
+mod vectors;
+
+pub(crate) use vectors::{ReadVectors, VectorsOf, client_vectors};
 
 /// Chunks or vectors put into a view under one lock: about a millisecond, which no search notices.
 const PUT_PAGE: usize = 128;
@@ -45,23 +43,6 @@ pub(crate) enum Commit {
     Now,
     /// If the last one is long enough ago: more is coming.
     IfDue,
-}
-
-/// Whose vectors a collection has, and how long they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct VectorsOf {
-    /// The model's fingerprint.
-    pub(crate) fingerprint: String,
-    /// Numbers in a vector.
-    pub(crate) dimensions: usize,
-}
-
-/// Vectors of a collection, read apart from its view.
-pub(crate) struct ReadVectors {
-    of: VectorsOf,
-    seq: u64,
-    last: i64,
-    set: VectorSet,
 }
 
 /// A collection of a running server.
@@ -244,63 +225,6 @@ impl LiveCollection {
         Ok(())
     }
 
-    /// Reads the vectors beside whoever loads the view.
-    pub(crate) fn read(&self, store: &dyn Store, model: &VectorsOf) -> Result<ReadVectors> {
-        let vectors = self
-            .vectors_of(Some(model))
-            .unwrap_or_else(|| model.clone());
-        Ok(ReadVectors {
-            seq: store.last_seq()?,
-            last: store.last_vector()?,
-            set: self.read_vectors(store, &vectors)?,
-            of: vectors,
-        })
-    }
-
-    /// Adds vectors that were read beside; what was stored since is added by the next [`LiveCollection::sync_vectors`].
-    pub(crate) fn attach(&self, read: ReadVectors) {
-        let Ok(mut follow) = self.following() else {
-            return;
-        };
-        if follow.seen > read.seq {
-            // Chunks came in between that these vectors lack; they are all read anew.
-            return;
-        }
-        self.change_view(move |view| view.set_vectors(read.set));
-        follow.vectors = Some(read.of);
-        follow.seen_vector = read.last;
-        self.has_changed();
-    }
-
-    /// Brings vectors that were stored meanwhile into the view, of the model that is now the server's.
-    pub(crate) fn sync_vectors(&self, store: &dyn Store, model: Option<&VectorsOf>) -> Result<()> {
-        let mut follow = self.following()?;
-        if self.read_view().is_none() {
-            return Ok(());
-        }
-        let Some(vectors) = self.vectors_of(model) else {
-            return Ok(());
-        };
-        let last = store.last_vector()?;
-        if follow.vectors.as_ref() != Some(&vectors) {
-            let set = self.read_vectors(store, &vectors)?;
-            self.change_view(move |view| view.set_vectors(set));
-            follow.vectors = Some(vectors);
-        } else if let Some(model) = store.model(&vectors.fingerprint)?
-            && last > follow.seen_vector
-        {
-            let mut found = Vec::new();
-            let after = follow.seen_vector;
-            store.vectors_after(self.collection.id, model, after, &mut |_, chunk, vector| {
-                found.push((chunk, vector.to_vec()));
-            })?;
-            self.put_vectors(found);
-        }
-        follow.seen_vector = last;
-        self.has_changed();
-        Ok(())
-    }
-
     /// Holds the view for reading.
     pub(crate) fn read_view(&self) -> RwLockReadGuard<'_, Option<View>> {
         self.view.read().unwrap_or_else(PoisonError::into_inner)
@@ -412,21 +336,6 @@ impl LiveCollection {
         opened
     }
 
-    /// Reads all vectors of the view anew from the store.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub(crate) fn reread_vectors(
-        &self,
-        store: &dyn Store,
-        model: Option<&VectorsOf>,
-    ) -> Result<()> {
-        if let Ok(mut follow) = self.following() {
-            follow.vectors = None;
-        }
-        self.sync_vectors(store, model)
-    }
-
     /// Ends it: who comes later finds it gone. Its files can be removed then.
     pub(crate) fn retire(&self) {
         let mut follow = self.follow.lock().unwrap_or_else(PoisonError::into_inner);
@@ -464,18 +373,6 @@ impl LiveCollection {
 
     fn has_changed(&self) {
         self.version.fetch_add(1, Ordering::AcqRel);
-    }
-
-    fn vectors_of(&self, model: Option<&VectorsOf>) -> Option<VectorsOf> {
-        match self.collection.kind {
-            CollectionKind::Code | CollectionKind::Documents => model.cloned(),
-            CollectionKind::Vectors => Some(client_vectors(&self.collection)),
-        }
-    }
-
-    fn read_vectors(&self, store: &dyn Store, vectors: &VectorsOf) -> Result<VectorSet> {
-        let model = store.model(&vectors.fingerprint)?;
-        read_vectors(store, self.collection.id, model, vectors.dimensions)
     }
 
     /// Returns the collection as the store knows it now.
@@ -522,82 +419,6 @@ impl LiveCollection {
         }
         committed.map(|()| true)
     }
-
-    /// Brings the view to the commit of the text index that holds the log up to `applied`.
-    fn follow_log(&self, follow: &mut Follow, store: &dyn Store, applied: u64) -> Result<()> {
-        if self.read_view().is_none() {
-            follow.seen = applied;
-            return Ok(());
-        }
-        let mut last_words: HashMap<ChunkId, OpKind> = HashMap::new();
-        let mut after = follow.seen;
-        while after < applied {
-            let mut ops = store.ops_after(self.collection.id, after, OPS_PAGE)?;
-            // What others have written meanwhile has no words in this commit, and comes with the next.
-            ops.retain(|op| op.seq <= applied);
-            let Some(last) = ops.last() else { break };
-            after = last.seq;
-            last_words.extend(ops.iter().map(|op| (op.chunk, op.kind)));
-        }
-        let (mut puts, mut gone) = (Vec::new(), Vec::new());
-        for (chunk, kind) in last_words {
-            match kind {
-                OpKind::Put => puts.push(chunk),
-                OpKind::Delete => gone.push(chunk),
-            }
-        }
-        puts.sort_unstable();
-        let model = match &follow.vectors {
-            Some(vectors) => store.model(&vectors.fingerprint)?,
-            None => None,
-        };
-        for page in puts.chunks(PUT_PAGE) {
-            self.put_chunks(store, page, model)?;
-        }
-        let standing = Standing {
-            generation: self.current(store)?.generation,
-            skipped: store.skipped_files(self.collection.id)?,
-        };
-        // Only the thread that holds `follow` changes the view, so it is the same in between.
-        let refreshed = match self.read_view().as_ref() {
-            Some(view) => view.refreshed()?,
-            None => return Ok(()),
-        };
-        self.change_view(move |view| view.install(refreshed, &gone, &standing));
-        follow.seen = applied;
-        self.has_changed();
-        Ok(())
-    }
-
-    fn put_chunks(
-        &self,
-        store: &dyn Store,
-        chunks: &[ChunkId],
-        model: Option<ModelId>,
-    ) -> Result<()> {
-        let records: Vec<ChunkRecord> = store
-            .chunks(chunks)?
-            .iter()
-            .map(crate::store::ChunkRow::record)
-            .collect();
-        let mut vectors = Vec::new();
-        if let Some(model) = model {
-            store.vectors_of(chunks, model, &mut |chunk, vector| {
-                vectors.push((chunk, vector.to_vec()));
-            })?;
-        }
-        self.change_view(move |view| view.put(&records));
-        self.put_vectors(vectors);
-        Ok(())
-    }
-
-    fn put_vectors(&self, mut vectors: Vec<(ChunkId, Vec<f32>)>) {
-        while !vectors.is_empty() {
-            let rest = vectors.split_off(vectors.len().min(PUT_PAGE));
-            let page = std::mem::replace(&mut vectors, rest);
-            self.change_view(move |view| view.put_vectors(&page));
-        }
-    }
 }
 
 fn pending_in(view: &View) -> Option<u64> {
@@ -605,12 +426,4 @@ fn pending_in(view: &View) -> Option<u64> {
         chunks, embedded, ..
     } = view.counts;
     view.has_vectors().then(|| chunks - embedded)
-}
-
-/// Returns under which name the vectors of a collection of vectors are kept.
-pub(crate) fn client_vectors(collection: &Collection) -> VectorsOf {
-    VectorsOf {
-        fingerprint: format!("collection:{}", collection.id.0),
-        dimensions: collection.dimensions.unwrap_or_default() as usize,
-    }
 }
