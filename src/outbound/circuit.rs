@@ -260,7 +260,7 @@ impl Circuit {
                 Ok(permit) => permit,
                 Err(refused) => return Err(failed.unwrap_or(CallError::Open(refused))),
             };
-            let _room = self.make_room(now, deadline).await?;
+            let room = self.make_room(now, deadline).await?;
             now = self.clock.now();
             permit.begins(now);
             let left = now.until(deadline);
@@ -304,6 +304,8 @@ impl Circuit {
                 Ok(wait) => {
                     self.observer.retried();
                     failed = Some(error);
+                    // Who waits takes no place from those who could call.
+                    drop(room);
                     tokio::time::sleep(wait).await;
                     now = self.clock.now();
                 }

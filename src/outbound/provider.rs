@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use embedder_reliability::circuit_breaker::CircuitState;
 use embedder_reliability::rate_limiter::{
     RateLimitAlgorithm, RateLimitConfig, RateLimitResult, RateLimiter,
 };
@@ -95,8 +96,7 @@ fn fault_of_status(status: u16, retry_after: Option<Duration>) -> Fault {
         503 if retry_after.is_some() => Fault::Overload { retry_after },
         408 | 425 | 500 | 502 | 503 | 504 => Fault::Transient,
         // Our key, our address: every call fails alike, whatever clients ask.
-        401 | 403 | 404 | 405 => Fault::Permanent,
-        400..500 => Fault::Request,
+        400 | 413 | 422 => Fault::Request,
         _ => Fault::Permanent,
     }
 }
@@ -152,6 +152,7 @@ impl Provider {
         let mut vectors = Vec::with_capacity(texts.len());
         for batch in self.batches(texts) {
             let body = self.body(batch);
+            self.keep_pace(deadline).await.map_err(CallError::Failed)?;
             let made = self
                 .circuit
                 .call(
@@ -173,7 +174,9 @@ impl Provider {
     ) -> Result<Vec<Vec<f32>>, ProviderError> {
         let dimensions = self.settings.dimensions;
         let bytes_max = answer::bytes_max(texts, dimensions);
-        self.keep_pace(attempt).await?;
+        if attempt.number > 0 {
+            self.take_turn()?;
+        }
         let sent = self.transport.post(body, attempt, bytes_max).await?;
         if !(200..300).contains(&sent.status) {
             return Err(ProviderError::Status {
@@ -184,24 +187,33 @@ impl Provider {
         Ok(answer::vectors_of(&sent.body, texts, dimensions)?)
     }
 
-    /// Waits until the provider allows another call.
-    async fn keep_pace(&self, attempt: Attempt) -> Result<(), ProviderError> {
+    /// Waits until the provider allows another call. That is our time and not the provider's, so it is no part of the call.
+    async fn keep_pace(&self, deadline: Option<Instant>) -> Result<(), ProviderError> {
+        if self.circuit.breaker().state() == CircuitState::Open {
+            return Ok(());
+        }
+        let clock = self.circuit.clock();
+        let patience = clock.now().plus(self.circuit.policy().timeout);
+        let until = deadline.map_or(patience, |deadline| clock.at(deadline).min(patience));
+        while let Err(ProviderError::TooSoon { retry_after }) = self.take_turn() {
+            if clock.now().plus(retry_after) >= until {
+                return Err(ProviderError::TooSoon { retry_after });
+            }
+            tokio::time::sleep(retry_after).await;
+        }
+        Ok(())
+    }
+
+    /// Takes one of the calls that the provider allows, if there is one now.
+    fn take_turn(&self) -> Result<(), ProviderError> {
         let Some(pace) = &self.pace else {
             return Ok(());
         };
-        let clock = self.circuit.clock();
-        let until = clock.now().plus(attempt.timeout);
-        loop {
-            let now = clock.now();
-            match pace.try_acquire(0, now) {
-                RateLimitResult::Limited { retry_after, .. } if now.plus(retry_after) < until => {
-                    tokio::time::sleep(retry_after).await;
-                }
-                RateLimitResult::Limited { retry_after, .. } => {
-                    return Err(ProviderError::TooSoon { retry_after });
-                }
-                RateLimitResult::Allowed { .. } | RateLimitResult::TooLarge { .. } => return Ok(()),
+        match pace.try_acquire(0, self.circuit.clock().now()) {
+            RateLimitResult::Limited { retry_after, .. } => {
+                Err(ProviderError::TooSoon { retry_after })
             }
+            RateLimitResult::Allowed { .. } | RateLimitResult::TooLarge { .. } => Ok(()),
         }
     }
 

@@ -8,9 +8,9 @@ use embedder_inference::{Tokens, Workspace};
 use super::embed_documents::{EmbedDocuments, LocalDocuments};
 use super::lexical::{LexicalFollower, TextIndex};
 use crate::engine::embed::Embedder;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::data_dir::DataDir;
-use crate::store::{CollectionId, StoreWriter};
+use crate::store::{ChunkRow, CollectionId, EmbedHash, StoreWriter};
 
 /// What a run uses beside the store.
 pub trait Surroundings: Sync {
@@ -35,6 +35,12 @@ pub trait Surroundings: Sync {
 
     /// Called by each thread of the run when it begins.
     fn begin_worker(&self);
+
+    /// Whether what makes vectors has refused a text before.
+    fn is_refused(&self, text: EmbedHash) -> bool;
+
+    /// Called when what makes vectors refuses a text for what it is. Its chunk stays without a vector.
+    fn refused(&self, chunk: &ChunkRow, text: EmbedHash, why: &Error);
 }
 
 /// Loads a model, once.
@@ -82,4 +88,12 @@ impl Surroundings for Alone<'_> {
     }
 
     fn begin_worker(&self) {}
+
+    fn is_refused(&self, _: EmbedHash) -> bool {
+        false
+    }
+
+    fn refused(&self, chunk: &ChunkRow, _: EmbedHash, why: &Error) {
+        tracing::warn!(path = %chunk.path, line = chunk.start_line, "A chunk stays without a vector: {why}");
+    }
 }

@@ -15,7 +15,7 @@ use super::prepare::embed_hash;
 use super::progress::{Event, Progress};
 use super::surroundings::Surroundings;
 use super::workers;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::store::{ChunkId, ChunkRow, CollectionId, EmbedHash, ModelId, StoreWriter};
 
 /// Chunks taken from the store at a time.
@@ -24,6 +24,9 @@ const PAGE: usize = 2_048;
 /// Texts that a worker takes at a time: long enough to amortise the hand-over, short enough that Ctrl-C is answered
 /// within a fraction of a second.
 const BATCH: usize = 16;
+
+/// What anything that makes vectors takes.
+const HARMLESS: &str = "a word";
 
 /// How long computed vectors wait for their transaction. After a kill this much work is repeated.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
@@ -36,6 +39,7 @@ pub(crate) struct Embedded {
 }
 
 /// Vectors of one batch, with how many of its texts were cut.
+#[derive(Default)]
 struct Batch {
     vectors: Vec<(EmbedHash, Vec<f32>)>,
     truncated: u64,
@@ -118,18 +122,62 @@ impl Fill<'_> {
     }
 
     fn embed(&self, workspace: &mut Workspace, chunks: &[ChunkRow]) -> Result<Batch> {
-        let texts: Vec<String> = chunks
+        let texts: Vec<(&ChunkRow, String, EmbedHash)> = chunks
             .iter()
-            .map(|chunk| chunk_text(&chunk.record(), &chunk.text))
+            .map(|chunk| {
+                let text = chunk_text(&chunk.record(), &chunk.text);
+                let hash = embed_hash(&text);
+                (chunk, text, hash)
+            })
+            .filter(|(_, _, hash)| !self.surroundings.is_refused(*hash))
             .collect();
-        let EmbeddedTexts { numbers, truncated } = self.documents.embed(workspace, &texts)?;
-        let vectors = numbers.chunks_exact(self.documents.dimensions());
-        let vectors = texts
-            .iter()
-            .zip(vectors)
-            .map(|(text, vector)| (embed_hash(text), vector.to_vec()))
-            .collect();
-        Ok(Batch { vectors, truncated })
+        let mut batch = Batch::default();
+        self.embed_texts(workspace, &texts, &mut batch)?;
+        Ok(batch)
+    }
+
+    /// Embeds texts. Where they are refused for what they are, they are halved until it is known which one it was: the
+    /// others have done nothing wrong.
+    fn embed_texts(
+        &self,
+        workspace: &mut Workspace,
+        texts: &[(&ChunkRow, String, EmbedHash)],
+        batch: &mut Batch,
+    ) -> Result<()> {
+        let Some(((chunk, _, hash), others)) = texts.split_first() else {
+            return Ok(());
+        };
+        let words: Vec<String> = texts.iter().map(|(_, text, _)| text.clone()).collect();
+        match self.documents.embed(workspace, &words) {
+            Ok(EmbeddedTexts { numbers, truncated }) => {
+                let vectors = numbers.chunks_exact(self.documents.dimensions());
+                let hashes = texts.iter().map(|(_, _, hash)| *hash);
+                batch
+                    .vectors
+                    .extend(hashes.zip(vectors.map(<[f32]>::to_vec)));
+                batch.truncated += truncated;
+                Ok(())
+            }
+            Err(error) if error.code() != ErrorCode::InvalidRequest => Err(error),
+            Err(error) if others.is_empty() => {
+                // Unless anything is refused, or was a moment ago: then it is not this text's fault.
+                self.documents.embed(workspace, &[HARMLESS.to_owned()])?;
+                match self.documents.embed(workspace, &words) {
+                    Err(again) if again.code() == ErrorCode::InvalidRequest => {
+                        self.surroundings.refused(chunk, *hash, &again);
+                        Ok(())
+                    }
+                    Err(again) => Err(again),
+                    // It is made once more with the others of its page.
+                    Ok(_) => Err(error),
+                }
+            }
+            Err(_) => {
+                let (left, right) = texts.split_at(texts.len() / 2);
+                self.embed_texts(workspace, left, batch)?;
+                self.embed_texts(workspace, right, batch)
+            }
+        }
     }
 
     fn store_all(
@@ -141,8 +189,15 @@ impl Fill<'_> {
     ) -> Result<()> {
         let mut waiting = Vec::new();
         let mut committed = Instant::now();
+        let mut failed = None;
         for batch in batches {
-            let batch = batch?;
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            };
             each(&batch);
             waiting.extend(batch.vectors);
             if committed.elapsed() >= COMMIT_EVERY {
@@ -152,7 +207,9 @@ impl Fill<'_> {
                 committed = Instant::now();
             }
         }
+        // Also those that were computed before one failed.
         db.put_vectors(model, &waiting)?;
-        self.surroundings.vectors_stored(db, self.collection)
+        self.surroundings.vectors_stored(db, self.collection)?;
+        failed.map_or(Ok(()), Err)
     }
 }

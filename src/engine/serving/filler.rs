@@ -3,7 +3,7 @@
 //! What is missing is a question to the store, so nothing that is pending can be forgotten: the filler is woken by each
 //! write, at the start, and when a model can be had that could not be had before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,11 +15,16 @@ use crate::engine::background::step_back;
 use crate::engine::ingest::progress::Silent;
 use crate::engine::ingest::vectors::Fill;
 use crate::error::{Error, Result};
-use crate::store::{CollectionId, CollectionKind};
+use crate::store::{CollectionId, CollectionKind, EmbedHash};
+
+/// Texts that are remembered as refused; beyond that all are tried again.
+const REFUSED_MAX: usize = 10_000;
 
 /// Which collections may lack vectors.
 #[derive(Default)]
 pub(crate) struct Filler {
+    /// Texts that whatever makes the vectors refused for what they are.
+    refused: Mutex<HashSet<EmbedHash>>,
     woken: Mutex<BTreeMap<CollectionId, Arc<LiveCollection>>>,
     arrived: Condvar,
     stop: AtomicBool,
@@ -33,6 +38,24 @@ impl Filler {
         }
         self.lock().insert(live.collection().id, Arc::clone(live));
         self.arrived.notify_one();
+    }
+
+    /// Whether a text was refused.
+    pub(super) fn is_refused(&self, text: EmbedHash) -> bool {
+        self.refused_texts().contains(&text)
+    }
+
+    /// Remembers that a text was refused, so that it is not sent again and again.
+    pub(super) fn refuse(&self, text: EmbedHash) {
+        let mut refused = self.refused_texts();
+        if refused.len() >= REFUSED_MAX {
+            refused.clear();
+        }
+        refused.insert(text);
+    }
+
+    fn refused_texts(&self) -> MutexGuard<'_, HashSet<EmbedHash>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it has ended.

@@ -99,7 +99,7 @@ impl RemoteModel {
         }
         let texts = [query_text(query)];
         let vectors = self.provider.embed(&texts, Some(deadline)).await;
-        let vectors = vectors.map_err(error_of)?;
+        let vectors = vectors.map_err(error_of).map_err(of_query)?;
         let numbers = vectors.first().map_or(&[][..], Vec::as_slice);
         let vector = Arc::new(QueryVector::new(numbers)?);
         self.queries.insert(Arc::from(query), Arc::clone(&vector));
@@ -163,6 +163,18 @@ fn fingerprint(settings: &RemoteEmbedding) -> String {
     format!("remote:{}", hasher.finalize().to_hex())
 }
 
+/// A query that the provider refuses is none that a client asked wrongly: by words it can be answered.
+fn of_query(error: Error) -> Error {
+    if error.code() != ErrorCode::InvalidRequest {
+        return error;
+    }
+    Error::Unavailable {
+        code: ErrorCode::DependencyUnavailable,
+        what: error.to_string(),
+        retry_after: BUSY_RETRY_AFTER,
+    }
+}
+
 fn error_of(error: CallError<ProviderError>) -> Error {
     const WHAT: &str = "the embedding provider";
     match error {
@@ -177,9 +189,17 @@ fn error_of(error: CallError<ProviderError>) -> Error {
             message: format!("{WHAT} did not answer in time"),
             remedy: Some("allow more time".to_owned()),
         },
+        CallError::Failed(ProviderError::TooSoon { retry_after }) => Error::Busy {
+            full: Full::Bulkhead,
+            what: format!("{WHAT} may be asked no more often"),
+            retry_after,
+        },
         CallError::Failed(error) => {
             let code = match error.fault() {
-                Fault::Request => ErrorCode::InvalidRequest,
+                Fault::Request if matches!(error, ProviderError::Status { .. }) => {
+                    ErrorCode::InvalidRequest
+                }
+                Fault::Request => ErrorCode::DependencyUnavailable,
                 Fault::Permanent if matches!(error, ProviderError::BadAnswer(_)) => {
                     ErrorCode::BadUpstream
                 }

@@ -17,7 +17,7 @@ use crate::engine::ingest::embed_documents::{EmbedDocuments, LocalDocuments};
 use crate::engine::ingest::lexical::TextIndex;
 use crate::error::{Error, Result};
 use crate::outbound::circuit::Fault;
-use crate::store::{CollectionId, StoreWriter};
+use crate::store::{ChunkRow, CollectionId, EmbedHash, StoreWriter};
 
 /// Longest pause before a full lane is tried again, so that the end of the server is noticed soon.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -48,6 +48,20 @@ impl Surroundings for ServerRun<'_> {
 
     fn begin_worker(&self) {
         step_back();
+    }
+
+    fn is_refused(&self, text: EmbedHash) -> bool {
+        self.service.filler.is_refused(text)
+    }
+
+    fn refused(&self, chunk: &ChunkRow, text: EmbedHash, why: &Error) {
+        self.service.filler.refuse(text);
+        tracing::warn!(
+            collection = %self.live.collection().name,
+            path = %chunk.path,
+            line = chunk.start_line,
+            "A chunk stays without a vector until it changes or the server starts anew: {why}"
+        );
     }
 }
 

@@ -319,3 +319,75 @@ fn while_the_provider_fails_so_many_documents_wait_and_those_of_others_are_not_c
         .post("/v1/collections/notes/documents", &third)
         .with_status(200);
 }
+
+#[test]
+fn a_text_that_the_provider_refuses_keeps_no_other_from_its_vector() {
+    let remote = Remote::start(&[]);
+    remote.provider.set_mode(Mode::RefuseTextsWith("poison"));
+    let texts: Vec<(String, String)> = (0..40)
+        .map(|number| {
+            let word = if number == 23 { "poison" } else { "harbour" };
+            (
+                format!("{number}.md"),
+                format!("A {word} of number {number}."),
+            )
+        })
+        .collect();
+    let documents: Vec<_> = texts.iter().map(|(id, text)| (&**id, &**text)).collect();
+    remote.server.write("notes", &documents);
+    let counts = || remote.server.get("/v1/collections/notes").ok()["counts"].clone();
+    let lacking =
+        |counts: &Value| counts["chunks"].as_u64().unwrap() - counts["embedded"].as_u64().unwrap();
+    wait_until("all but one have vectors", || lacking(&counts()) == 1);
+    assert_eq!(remote.breaker(), "closed");
+    let log = remote.server.log();
+    assert!(log.contains("23.md"), "{log}");
+    // It is not sent again with what is written later, and is found by its words.
+    let sent = |word: &str| {
+        let calls = remote.provider.calls();
+        let texts = calls.iter().flat_map(|call| &call.texts);
+        texts.filter(|text| text.contains(word)).count()
+    };
+    let before = sent("poison");
+    remote
+        .server
+        .write("notes", &[("later.md", "Later than all.")]);
+    wait_until("the later one has its vector", || {
+        sent("later than all") > 0 && lacking(&counts()) == 1
+    });
+    assert_eq!(sent("poison"), before);
+    assert_eq!(remote.server.find("notes", "poison")[0], "23.md");
+    // Once it is another text it has a vector as well.
+    remote
+        .server
+        .write("notes", &[("23.md", "A remedy of number 23.")]);
+    remote.wait_for_vectors();
+}
+
+#[test]
+fn a_provider_that_refuses_everything_is_not_taken_for_texts_that_are_bad() {
+    let remote = Remote::start(&[]);
+    remote.provider.set_mode(Mode::Status(422, None));
+    for number in 0..3 {
+        let id = format!("{number}.md");
+        remote
+            .server
+            .write("notes", &[(&*id, "A harbour of its own.")]);
+    }
+    // Their queries are answered by words.
+    remote.assert_by_words("embed_unavailable");
+    well(&remote);
+    remote.assert_recovers();
+}
+
+#[test]
+fn a_search_that_comes_too_soon_for_the_provider_is_answered_by_words() {
+    let remote = Remote::start(&[("EMBEDDER_EMBEDDING_CALLS_PER_MINUTE_MAX", "4")]);
+    let statuses: Vec<u16> = (0..8).map(|_| remote.search(&json!({})).status).collect();
+    assert!(
+        statuses.iter().all(|status| [200, 206].contains(status)),
+        "{statuses:?}"
+    );
+    assert!(statuses.contains(&206), "{statuses:?}");
+    assert_eq!(remote.breaker(), "closed");
+}

@@ -79,7 +79,12 @@ impl State {
     }
 
     /// Why a call that came now is refused, if it is.
-    fn refusal(&mut self, shown: &str, now: Instant) -> Option<Refusal> {
+    fn refusal(&mut self, shown: &str, texts: &[String], now: Instant) -> Option<Refusal> {
+        if let Mode::RefuseTextsWith(word) = self.mode
+            && texts.iter().any(|text| text.contains(word))
+        {
+            return Some(Refusal::told(400, None));
+        }
         if let Mode::Status(status, retry_after) = self.mode {
             return Some(Refusal::told(status, retry_after));
         }
@@ -232,7 +237,7 @@ impl Service {
         let shown = request.header("authorization").unwrap_or_default();
         let (number, mode, refusal) = {
             let mut state = self.state();
-            let refusal = state.refusal(shown, call.at);
+            let refusal = state.refusal(shown, &call.texts, call.at);
             (state.begin(call), state.mode, refusal)
         };
         let asked = match (refusal, asked) {
