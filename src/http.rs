@@ -42,6 +42,7 @@ mod slow_body;
 mod sources;
 mod tls;
 mod trace;
+mod unread_answers;
 mod unread_body;
 mod whole_body;
 

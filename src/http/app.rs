@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::measure::RouteLabels;
 use super::quotas::Quotas;
+use super::unread_answers::UnreadAnswers;
 use crate::engine::serving::Service;
 use crate::observability::health::HealthChecker;
 use crate::observability::log_sampler::LogSampler;
@@ -18,6 +19,7 @@ pub(crate) struct App(Arc<Shared>);
 struct Shared {
     state: State,
     log: LogSampler,
+    unread_answers: Arc<UnreadAnswers>,
 }
 
 /// What is behind an [`App`].
@@ -47,7 +49,13 @@ impl App {
         App(Arc::new(Shared {
             state,
             log: LogSampler::new(),
+            unread_answers: Arc::default(),
         }))
+    }
+
+    /// Counts large answers until they are read.
+    pub(super) fn unread_answers(&self) -> &Arc<UnreadAnswers> {
+        &self.0.unread_answers
     }
 
     /// Decides which refusals are logged.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::app::App;
-use super::extract::{Deadline, Json, Path};
+use super::extract::{Admitted, Path};
 use super::guard::Caller;
 use super::problem::Problem;
 use super::quotas::UNITS_A_DOCUMENT;
@@ -93,17 +93,17 @@ pub(super) struct DocumentResponse {
 pub(super) async fn put(
     State(app): State<App>,
     caller: Caller,
-    deadline: Deadline,
     Path(name): Path<String>,
-    Json(request): Json<DocumentsRequest>,
+    request: Admitted<DocumentsRequest>,
 ) -> Result<axum::Json<DocumentsResponse>, Problem> {
     caller.must_see(&name)?;
+    let Admitted {
+        body: request,
+        inside: _inside,
+    } = request;
     let count = u32::try_from(request.documents.len()).unwrap_or(u32::MAX);
     let units = count.saturating_mul(UNITS_A_DOCUMENT);
-    caller.take(
-        units.saturating_sub(1),
-        app.service.clock.at(deadline.began),
-    )?;
+    caller.take_all(units, app.service.clock.now())?;
     let documents: Vec<NewDocument> = request
         .documents
         .into_iter()

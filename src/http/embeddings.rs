@@ -203,10 +203,7 @@ pub(super) async fn create(
     };
     let prompt_tokens = texts.iter().map(|text| text.ids.len()).sum();
     let units = units_of_texts(texts.len(), prompt_tokens);
-    caller.take(
-        units.saturating_sub(1),
-        app.service.clock.at(deadline.began),
-    )?;
+    caller.take_all(units, app.service.clock.now())?;
     let submitted = clock::now();
     // Dropped with this future when the client goes away; what is not begun then never is.
     let vectors = app

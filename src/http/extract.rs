@@ -84,9 +84,11 @@ impl<T: DeserializeOwned> FromRequest<App> for Admitted<T> {
         let door = match route.work {
             Work::Embedding if is_bulk => &doors.bulk_embed,
             Work::Embedding => &doors.embed,
+            Work::Any if route.is_bulk => &doors.write,
             Work::Searching | Work::Any => &doors.search,
         };
-        let now = app.service.clock.at(deadline.began);
+        // The body may have taken its time.
+        let now = app.service.clock.now();
         let inside = door.enter(caller.id(), priority, now, deadline.at).await?;
         let body = parse(&bytes)?;
         Ok(Admitted { body, inside })

@@ -53,15 +53,15 @@ impl Caller {
         CallerId(hasher.finish())
     }
 
-    /// Takes more units of work for a request whose size is known now.
-    pub(super) fn take(&self, units: u32, now: Timestamp) -> Result<(), Problem> {
+    /// Takes the units of work of a request whose size is known now.
+    pub(super) fn take_all(&self, units: u32, now: Timestamp) -> Result<(), Problem> {
         let asking = Asking {
             principal: &self.principal,
             route: self.is_at,
             now,
         };
         let metrics = self.app.service.metrics();
-        self.app.quotas.take(&asking, units, metrics).map(drop)
+        self.app.quotas.take_all(&asking, units, metrics)
     }
 
     /// Whether there is a collection of this name for the caller.
@@ -162,14 +162,17 @@ pub(super) async fn guard(
     let extensions = request.extensions_mut();
     extensions.insert(route);
     extensions.insert(deadline);
+    let mut asking = None;
     if let Some(principal) = principal {
-        extensions.insert(Caller {
+        let caller = Caller {
             principal,
-            app,
+            app: app.clone(),
             route: route.path,
             is_at: route,
             address,
-        });
+        };
+        asking = Some(caller.id());
+        extensions.insert(caller);
     }
     let answer = tokio::time::timeout_at(deadline.at.into(), next.run(request)).await;
     let answer = answer.map(|mut answer| {
@@ -178,13 +181,17 @@ pub(super) async fn guard(
         }
         answer
     });
-    answer.map_err(|_| {
+    let answer = answer.map_err(|_| {
         Problem::new(
             ErrorCode::Timeout,
             "the answer was not ready at the deadline",
         )
         .with_remedy("allow more time, or ask for less at once")
-    })
+    })?;
+    match asking {
+        Some(caller) => Ok(app.unread_answers().count(caller, answer)?),
+        None => Ok(answer),
+    }
 }
 
 /// Returns who is calling; nobody where the address asks for nothing and the caller shows no key.

@@ -66,6 +66,12 @@ enum Counter<'a> {
     Own(&'a SingleLimiter),
 }
 
+/// Which limit refused a request, and how.
+struct Refused<'a> {
+    by: Counter<'a>,
+    result: RateLimitResult,
+}
+
 /// What a request took, to be told to its caller.
 #[derive(Debug, Clone)]
 pub(super) struct Taken {
@@ -169,6 +175,37 @@ impl Quotas {
         units: u32,
         metrics: &Metrics,
     ) -> Result<Taken, Problem> {
+        self.acquire(asking, units).map_err(|refused| {
+            metrics.rate_limited_total[refused.by.of()].inc();
+            refused.problem(units)
+        })
+    }
+
+    /// Takes all units of a request for which one was taken at first, because its size was not known.
+    ///
+    /// # Errors
+    /// As [`Quotas::take`]. The one unit is spent then: reading the request was work.
+    pub(super) fn take_all(
+        &self,
+        asking: &Asking<'_>,
+        units: u32,
+        metrics: &Metrics,
+    ) -> Result<(), Problem> {
+        if units <= 1 {
+            return Ok(());
+        }
+        for counter in self.counters(asking) {
+            counter.refund(asking.now, 1);
+        }
+        if self.acquire(asking, units).is_ok() {
+            return Ok(());
+        }
+        // When to come back depends on what has been spent, so it is asked after that.
+        let _ = self.acquire(asking, 1);
+        self.take(asking, units, metrics).map(drop)
+    }
+
+    fn acquire<'a>(&'a self, asking: &'a Asking<'_>, units: u32) -> Result<Taken, Refused<'a>> {
         let mut told: Option<(f64, (String, String))> = None;
         let mut taken: Vec<Counter<'_>> = Vec::new();
         for counter in self.counters(asking) {
@@ -177,8 +214,10 @@ impl Quotas {
                 for earlier in taken {
                     earlier.refund(asking.now, units);
                 }
-                metrics.rate_limited_total[counter.of()].inc();
-                return Err(counter.refusal(&result));
+                return Err(Refused {
+                    by: counter,
+                    result,
+                });
             }
             taken.push(counter);
             let left = counter.left(&result);
@@ -295,17 +334,29 @@ impl Counter<'_> {
             Counter::Own(limiter) => tell(&fields_of(LimitLayer::Key, limiter.config())),
         }
     }
+}
 
-    fn refusal(self, result: &RateLimitResult) -> Problem {
-        let what = match self.of() {
-            LimitLayer::Key => "the key has",
-            LimitLayer::Tenant => "the tenant has",
-            LimitLayer::Address | LimitLayer::AuthFailures => "the address has",
+impl Refused<'_> {
+    fn problem(self, units: u32) -> Problem {
+        let whose = match self.by.of() {
+            LimitLayer::Key => "the key",
+            LimitLayer::Tenant => "the tenant",
+            LimitLayer::Address | LimitLayer::AuthFailures => "the address",
             LimitLayer::Search | LimitLayer::Embed | LimitLayer::Write | LimitLayer::All => {
-                "all callers together have"
+                "all callers together"
             }
         };
-        refusal(what, result).with_rate_limit(self.tell(result))
+        let told = self.by.tell(&self.result);
+        match self.result {
+            RateLimitResult::TooLarge { max } => Problem::new(
+                ErrorCode::TooLarge,
+                format!("this is {units} units of work, and {whose} may ask for {max} at once"),
+            )
+            .with_remedy("split the request; what cannot be split needs a larger burst"),
+            RateLimitResult::Limited { retry_after, .. } => limited(whose, retry_after),
+            RateLimitResult::Allowed { .. } => limited(whose, Duration::ZERO),
+        }
+        .with_rate_limit(told)
     }
 }
 
@@ -351,30 +402,25 @@ fn count(
         return Ok(());
     }
     metrics.rate_limited_total[layer].inc();
-    let what = if layer == LimitLayer::AuthFailures {
-        "with wrong keys the address has"
+    let whose = if layer == LimitLayer::AuthFailures {
+        "with wrong keys the address"
     } else {
-        "the address has"
+        "the address"
     };
-    Err(refusal(what, &result))
+    let RateLimitResult::Limited { retry_after, .. } = result else {
+        return Err(limited(whose, Duration::ZERO));
+    };
+    let fields = fields_of(layer, limiter.config());
+    let told = fields
+        .state(&result)
+        .map(|state| (fields.policy().to_owned(), state));
+    Err(limited(whose, retry_after).with_rate_limit(told))
 }
 
-fn refusal(what: &str, result: &RateLimitResult) -> Problem {
-    match result {
-        RateLimitResult::TooLarge { max } => Problem::new(
-            ErrorCode::TooLarge,
-            format!("this is more than may be asked at once: {max} units"),
-        )
-        .with_remedy("split the request"),
-        RateLimitResult::Limited { retry_after, .. } => limited(what, *retry_after),
-        RateLimitResult::Allowed { .. } => limited(what, Duration::ZERO),
-    }
-}
-
-fn limited(what: &str, retry_after: Duration) -> Problem {
+fn limited(whose: &str, retry_after: Duration) -> Problem {
     Problem::new(
         ErrorCode::RateLimited,
-        format!("{what} asked as much as may be asked for now"),
+        format!("{whose} asked for as much as may be asked for now"),
     )
     .with_remedy("come back when Retry-After has passed")
     .with_retry_after(retry_after)

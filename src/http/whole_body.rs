@@ -14,7 +14,7 @@ use memmap2::MmapMut;
 use super::problem::Problem;
 use super::slow_body::{PacedBody, SlowBody};
 use crate::engine::serving::memory_guard::{LOOK_EVERY_BYTES, MemoryGuard};
-use crate::error::ErrorCode;
+use crate::error::{Error, ErrorCode};
 
 /// A body from this size on has its own pages.
 const PAGES_FROM: usize = 256 * 1_024;
@@ -74,7 +74,12 @@ pub(super) async fn read(
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        whole = whole.with(data, len_max).map_err(|_| broken_off())?;
+        whole = whole.with(data, len_max).map_err(|error| {
+            if error.kind() == io::ErrorKind::InvalidInput {
+                return broken_off();
+            }
+            Problem::from(Error::io("map memory for", "a body", error))
+        })?;
         let arrived = whole.len() as u64;
         if arrived >= looked_at + LOOK_EVERY_BYTES {
             looked_at = arrived;

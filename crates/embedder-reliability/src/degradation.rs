@@ -221,6 +221,11 @@ impl Assessment {
         !self.features_off.contains(feature)
     }
 
+    /// Returns what holds where this and another assessment hold.
+    pub fn with(&self, other: &Assessment) -> Assessment {
+        Assessment::of(self.modes.union(other.modes))
+    }
+
     fn of(modes: Set<DegradationMode>) -> Assessment {
         let level = modes.iter().map(DegradationMode::level).max();
         let features_off = modes

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::Mode;
 use super::snippet::Snippet;
+use crate::error::{Error, ErrorCode, Result};
 use crate::store::Collection;
 
 /// A place that answers.
@@ -50,6 +51,32 @@ pub struct ContextChunk {
     pub end_line: u32,
     /// The text.
     pub text: String,
+}
+
+/// What the text of an answer may weigh, in bytes: what nobody reads is not put together.
+pub(super) const ANSWER_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+
+/// How large an answer has become.
+#[derive(Debug, Default)]
+pub(super) struct AnswerSize(usize);
+
+impl AnswerSize {
+    /// Adds a hit.
+    ///
+    /// # Errors
+    /// More than an answer may hold.
+    pub(super) fn add(&mut self, hit: &Hit) -> Result<()> {
+        let context = hit.context.iter().map(|chunk| chunk.text.len());
+        self.0 += hit.snippet.text.len() + context.sum::<usize>();
+        if self.0 <= ANSWER_BYTES_MAX {
+            return Ok(());
+        }
+        Err(Error::Reported {
+            code: ErrorCode::TooLarge,
+            message: format!("the answer would hold more than {ANSWER_BYTES_MAX} bytes of text"),
+            remedy: Some("ask for fewer hits, fewer lines or less context".to_owned()),
+        })
+    }
 }
 
 /// Hits and what they rest on.
@@ -270,7 +297,12 @@ impl Meta {
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if let Some(problem) = &self.model_problem {
-            notes.push(format!("no model, so this is text search: {problem}"));
+            let what = if self.reasons.contains(&Reason::ModelMissing) {
+                "no model, so this is text search"
+            } else {
+                "this is not the best answer"
+            };
+            notes.push(format!("{what}: {problem}"));
         } else if let Some(fraction) = self.embedded_fraction.filter(|&fraction| fraction < 1.0) {
             let served = if self.served_by == ServedBy::Text {
                 "; answered from text"

@@ -10,6 +10,7 @@ use embedder_index::analysis::{identifiers, is_stop_word, parts};
 use embedder_index::{Rule, RuleSet, path};
 use regex::{RegexSet, RegexSetBuilder};
 
+use super::answer::AnswerSize;
 use super::filter::Filter;
 use super::scanned::{Scan, facts_of};
 use super::snippet::snippet;
@@ -116,6 +117,7 @@ pub(super) fn search(
     let mut under_way = Scan::begin(time_max);
     let words = Words::new(&request.query)?;
     let mut hits = Vec::new();
+    let mut size = AnswerSize::default();
     for collection in collections {
         under_way.skipped_files += store.skipped_files(collection.id)?;
         let (candidates, chunks) = scan(
@@ -130,7 +132,9 @@ pub(super) fn search(
             let Some(chunk) = store.chunks(&[id])?.pop() else {
                 continue;
             };
-            hits.push(hit(store, collection, chunk, score, &words, request)?);
+            let hit = hit(store, collection, chunk, score, &words, request)?;
+            size.add(&hit)?;
+            hits.push(hit);
         }
     }
     Ok(under_way.answer(hits, request, collections))

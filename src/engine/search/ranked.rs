@@ -8,6 +8,7 @@ use embedder_index::{
 };
 use embedder_reliability::degradation::Part;
 
+use super::answer::AnswerSize;
 use super::filter::Filter;
 use super::snippet::snippet;
 use super::view::{View, store_id};
@@ -57,13 +58,17 @@ pub(super) fn search(
     hits.truncate(request.limit);
     let words = shown_words(&query);
     let mut answer = Vec::with_capacity(hits.len());
+    let mut size = AnswerSize::default();
     for (collection, hit) in hits {
         let found = Found {
             collection,
             hit,
             words: &words,
         };
-        answer.extend(found.show(sight, request, filter)?);
+        if let Some(hit) = found.show(sight, request, filter)? {
+            size.add(&hit)?;
+            answer.push(hit);
+        }
     }
     // Chunks of one file that was written again may have become one.
     let mut shown = std::collections::HashSet::new();

@@ -5,6 +5,7 @@ use std::time::Instant;
 use embedder_index::embedded_text::chunk_text;
 use embedder_index::{Mode as Retrievers, ParsedQuery, QueryVector, Request};
 
+use super::answer::AnswerSize;
 use super::filter::Filter;
 use super::ranked::Found;
 use super::view::{View, index_id};
@@ -54,13 +55,17 @@ pub(super) fn search(
     hits.retain(|hit: &embedder_index::Hit| hit.id != own);
     hits.truncate(request.limit);
     let mut shown = Vec::new();
+    let mut size = AnswerSize::default();
     for hit in hits {
         let found = Found {
             collection,
             hit,
             words: &[],
         };
-        shown.extend(found.show(sight, request, filter)?);
+        if let Some(hit) = found.show(sight, request, filter)? {
+            size.add(&hit)?;
+            shown.push(hit);
+        }
     }
     Ok(Answer {
         hits: shown,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use super::answer::AnswerSize;
 use super::filter::Filter;
 use super::scan::{Pattern, scan};
 use super::snippet::around;
@@ -26,6 +27,7 @@ pub(super) fn search(
     };
     let names = [request.query.trim().to_lowercase()];
     let mut hits = Vec::new();
+    let mut size = AnswerSize::default();
     for collection in collections {
         under_way.skipped_files += store.skipped_files(collection.id)?;
         for found in scan(
@@ -39,7 +41,7 @@ pub(super) fn search(
         )? {
             let chunk = found.chunk;
             let bonus = if found.is_definition { DEFINITION } else { 0.0 };
-            hits.push(Hit {
+            let hit = Hit {
                 id: chunk.id.0,
                 collection: collection.name.clone(),
                 source: chunk.source.0.to_string(),
@@ -57,7 +59,9 @@ pub(super) fn search(
                 ),
                 context: neighbours(store, &chunk, request.context)?,
                 explain: None,
-            });
+            };
+            size.add(&hit)?;
+            hits.push(hit);
         }
     }
     Ok(under_way.answer(hits, request, collections))

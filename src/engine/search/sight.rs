@@ -123,7 +123,9 @@ impl Sight<'_> {
 
     fn is_complete_enough(&self) -> bool {
         let counts = self.counts();
-        counts.embedded > 0 && counts.embedded_fraction() >= COMPLETE_ENOUGH
+        // Where there is nothing, nothing is missing.
+        let has_any = counts.chunks == 0 || counts.embedded > 0;
+        has_any && counts.embedded_fraction() >= COMPLETE_ENOUGH
     }
 
     fn counts(&self) -> Counts {

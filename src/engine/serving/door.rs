@@ -15,6 +15,9 @@ use crate::error::{Error, Full, Result};
 /// When somebody who was refused should come back: by then a burst is over.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// Who allows less time for an answer than this is in too much of a hurry to be served when there is much to do.
+const HURRY_MAX: Duration = Duration::from_secs(1);
+
 /// Lets so many requests in at a time.
 pub(crate) struct Door {
     what: &'static str,
@@ -148,8 +151,10 @@ impl Drop for Inside {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             let now = self.door.clock.now();
-            // One whose deadline passed was let in for nothing: fewer should be.
-            let late = (now >= self.deadline).then(|| Served {
+            // One whose deadline passed was let in for nothing: fewer should be. Of one that was in too much of a hurry
+            // this says nothing.
+            let allowed = self.deadline.since(self.since);
+            let late = (now >= self.deadline && allowed >= HURRY_MAX).then(|| Served {
                 waited: now.since(self.since),
                 took: Duration::ZERO,
                 was_late: true,

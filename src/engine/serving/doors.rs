@@ -18,6 +18,10 @@ const EMBEDS_MAX: usize = 1_024;
 /// Requests for embeddings in bulk that are let in: each may hold thousands of texts and take minutes.
 const BULK_EMBEDS_MAX: usize = 64;
 
+/// Requests that write documents and are let in. They share threads with all that looks into the store, and each waits for
+/// the disk: more at once would keep others waiting and write no more.
+const WRITES_MAX: usize = 16;
+
 /// How long work may stand in line in any case.
 const STANDING_MIN: Duration = Duration::from_millis(5);
 
@@ -26,6 +30,7 @@ pub(crate) struct Doors {
     pub(crate) search: Arc<Door>,
     pub(crate) embed: Arc<Door>,
     pub(crate) bulk_embed: Arc<Door>,
+    pub(crate) write: Arc<Door>,
 }
 
 impl Doors {
@@ -57,6 +62,7 @@ impl Doors {
             search: door("searches", fixed(SEARCHES_A_THREAD * config.threads.max(2))),
             embed: door("texts to embed", embed),
             bulk_embed: door("texts to embed in bulk", fixed(BULK_EMBEDS_MAX)),
+            write: door("documents to write", fixed(WRITES_MAX)),
         }
     }
 }

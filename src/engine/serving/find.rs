@@ -222,7 +222,7 @@ impl Service {
                 problem: "it lacks what was written last".to_owned(),
             });
         }
-        self.with_parts(parts, || {
+        self.with_parts(parts, mode.is_ranked(), || {
             let db = self.connections.take()?;
             failpoint::pass(Failpoint::StoreRead).map_err(store_lost)?;
             if !mode.is_ranked() {
@@ -245,10 +245,12 @@ impl Service {
         })
     }
 
-    /// Does work that needs some parts, unless one of them is left alone, and tells each how it went.
+    /// Does work that needs some parts, unless one of them is left alone, and tells each how it went. Where a client decides
+    /// how much work it is, as by a pattern, the time that it takes says nothing about them.
     pub(super) fn with_parts<T>(
         &self,
         parts: &[Part],
+        is_timed: bool,
         work: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
         let now = self.clock.now();
@@ -268,12 +270,17 @@ impl Service {
         let done = work();
         let lost = done.as_ref().err().map(part_of);
         for (part, running) in running {
-            running.ended(match lost {
+            let fault = match lost {
                 None => None,
                 Some(Some(lost)) if lost == part => Some(Fault::Permanent),
                 // Whether it works was not seen.
                 Some(_) => Some(Fault::Request),
-            });
+            };
+            if is_timed {
+                running.ended(fault);
+            } else {
+                running.ended_untimed(fault);
+            }
         }
         done
     }
@@ -289,6 +296,9 @@ impl Service {
 
     /// Asks the cache, unless it is left alone. Nothing depends on what it says.
     fn with_cache<T>(&self, now: Timestamp, ask: impl FnOnce(&AnswerCache) -> T) -> Option<T> {
+        if self.is_switched_off(Part::Cache, now) {
+            return None;
+        }
         let running = self.dependencies.cache.begin(now).ok()?;
         let injected = failpoint::pass(Failpoint::Cache);
         let answer = injected.is_ok().then(|| ask(&self.answers));

@@ -214,6 +214,7 @@ impl Service {
             (&self.doors.search, metrics::Door::Search),
             (&self.doors.embed, metrics::Door::Embed),
             (&self.doors.bulk_embed, metrics::Door::BulkEmbed),
+            (&self.doors.write, metrics::Door::Write),
         ] {
             let load = door.load();
             metrics.admission_limit[at].set(gauge(load.limit));

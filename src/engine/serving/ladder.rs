@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use embedder_index::QueryVector;
 use embedder_reliability::Timestamp;
-use embedder_reliability::degradation::{Assessment, DegradationMode, Feature, Part, Rung, ladder};
+use embedder_reliability::degradation::{
+    Assessment, DegradationMode, Feature, Member, Part, Rung, ladder,
+};
 
 use super::Service;
 use super::answers::Asked;
@@ -113,7 +115,8 @@ impl Service {
                 Err(error) => failed = Some(walk.go_on_after(rung, error)?),
             }
         }
-        Err(walk.give_up(failed))
+        let retry_after = self.back_after(&walk.reasons, embedded_by(question), terms.now);
+        Err(walk.give_up(failed, retry_after))
     }
 
     async fn try_rung(
@@ -157,7 +160,7 @@ impl Service {
             let mut request = question.request.clone();
             request.limit = request.limit.min(SCAN_HITS_MAX);
             let all = collections_of(&question);
-            service.with_parts(&[Part::Store], || {
+            service.with_parts(&[Part::Store], false, || {
                 let db = service.connections.take()?;
                 scan_briefly(db.store(), &request, &question.filter, &all, SCAN_TIME_MAX)
             })
@@ -167,6 +170,9 @@ impl Service {
 
     fn earlier(&self, walk: &Walk<'_>) -> Result<Answer> {
         let now = self.clock.now();
+        if self.is_switched_off(Part::Cache, now) {
+            return Err(nothing("the operator has switched the cache off"));
+        }
         let (answer, age) = self
             .answers
             .stale(walk.asked, now)
@@ -249,6 +255,16 @@ impl Service {
                 walk.reasons.push(reason);
             }
         }
+    }
+
+    /// Returns when it is worth asking again for what could not be given for these reasons.
+    fn back_after(&self, reasons: &[Reason], by: EmbeddedBy, now: Timestamp) -> Duration {
+        let lost = Part::ALL.iter().filter(|part| {
+            let reason = self.why_lost(**part, by, now);
+            reason != Reason::Recovering && reasons.contains(&reason)
+        });
+        let back = lost.filter_map(|part| self.part_is_back_after(*part, by, now));
+        back.max().unwrap_or_default().max(RETRY_AFTER)
     }
 
     fn is_lost(&self, part: Part, by: EmbeddedBy, now: Timestamp) -> bool {
@@ -342,11 +358,11 @@ impl Walk<'_> {
     }
 
     /// Returns the error of a search that nothing may answer.
-    fn give_up(&self, failed: Option<Error>) -> Error {
+    fn give_up(&self, failed: Option<Error>, retry_after: Duration) -> Error {
         if let Some(error) = failed.filter(|error| error.code() == ErrorCode::Overloaded) {
             return error;
         }
-        let reasons: Vec<_> = self.reasons.iter().map(|reason| reason.name()).collect();
+        let reasons: Vec<_> = self.reasons.iter().copied().map(words_for).collect();
         if self.reasons.first() == Some(&Reason::ModelMissing) {
             let problem = self.problem.as_deref().unwrap_or("there is no model");
             return Error::Reported {
@@ -374,7 +390,7 @@ impl Walk<'_> {
                 "no answer as good as asked for can be given: {}",
                 reasons.join(", ")
             ),
-            retry_after: RETRY_AFTER,
+            retry_after,
         }
     }
 }

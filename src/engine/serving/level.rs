@@ -16,6 +16,7 @@ use super::Service;
 use super::memory_guard::MemoryPressure;
 use crate::engine::search::Reason;
 use crate::observability::metrics;
+use crate::outbound::circuit::Circuit;
 
 /// The longest that an operator can switch something off at a time.
 pub const FORCED_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -95,15 +96,40 @@ impl Service {
         graceful.current()
     }
 
-    /// Returns what the service could do when it was last looked at.
+    /// Returns what the service could do when it was last looked at, for the collections of the model and of the provider.
     pub fn level(&self) -> Assessment {
-        self.level.graceful[EmbeddedBy::Model as usize].current()
+        let current = |by: EmbeddedBy| self.level.graceful[by as usize].current();
+        let by_model = current(EmbeddedBy::Model);
+        if self.remote.is_none() {
+            return by_model;
+        }
+        by_model.with(&current(EmbeddedBy::Provider))
+    }
+
+    /// Returns when a part may be tried again that cannot be used; none where nobody knows.
+    pub(crate) fn part_is_back_after(
+        &self,
+        part: Part,
+        by: EmbeddedBy,
+        now: Timestamp,
+    ) -> Option<Duration> {
+        if self.is_switched_off(part, now) {
+            let forced = self.level.forced_now(now)?;
+            return Some(now.until(forced.until));
+        }
+        let circuit = self.circuit_of(part, by)?;
+        circuit.breaker().snapshot(now).retry_after
+    }
+
+    /// Whether an operator has switched a part off.
+    pub(crate) fn is_switched_off(&self, part: Part, now: Timestamp) -> bool {
+        let forced = self.level.forced_now(now);
+        forced.is_some_and(|forced| forced.parts.contains(part))
     }
 
     /// Returns why a part cannot be used, or that nothing fails any more.
     pub(crate) fn why_lost(&self, part: Part, by: EmbeddedBy, now: Timestamp) -> Reason {
-        let forced = self.level.forced_now(now);
-        if forced.is_some_and(|forced| forced.parts.contains(part)) {
+        if self.is_switched_off(part, now) {
             return Reason::Manual;
         }
         if part == Part::Embedder && self.is_missing(by) {
@@ -117,9 +143,10 @@ impl Service {
 
     /// Lets the time pass that metrics count, and the level rise where it may.
     pub(crate) fn follow_level(&self, now: Timestamp) {
-        let current = self.assess(EmbeddedBy::Model, now);
-        // Followed as well, so that searches by the provider are whole again in time.
+        // Followed although nobody searches, so that searches are whole again in time.
+        self.assess(EmbeddedBy::Model, now);
         self.assess(EmbeddedBy::Provider, now);
+        let current = self.level();
         let mut counted = self
             .level
             .counted
@@ -184,12 +211,17 @@ impl Service {
 
     /// Returns the state of the breaker before a part, of the embedder that a search needs.
     fn state_of(&self, part: Part, by: EmbeddedBy) -> CircuitState {
-        let circuit = match (part, by) {
+        self.circuit_of(part, by)
+            .map_or(CircuitState::Closed, |circuit| circuit.breaker().state())
+    }
+
+    /// Returns what stands before a part, of the embedder that a search needs.
+    fn circuit_of(&self, part: Part, by: EmbeddedBy) -> Option<&Circuit> {
+        match (part, by) {
             (Part::Embedder, EmbeddedBy::Clients) => None,
-            (Part::Embedder, EmbeddedBy::Provider) => self.dependencies.provider.as_ref(),
+            (Part::Embedder, EmbeddedBy::Provider) => self.dependencies.provider.as_deref(),
             _ => Some(self.dependencies.of_part(part)),
-        };
-        circuit.map_or(CircuitState::Closed, |circuit| circuit.breaker().state())
+        }
     }
 
     fn tell_of_level(&self, from: &Assessment, to: &Assessment) {
@@ -200,10 +232,7 @@ impl Service {
             modes.join(", ")
         };
         let (before, level) = (from.level.name(), to.level.name());
-        if to.level > from.level {
-            tracing::warn!(from = before, to = level, "The service is {level}: {modes}");
-        } else {
-            tracing::info!(from = before, to = level, "The service is {level}: {modes}");
-        }
+        // At one level of the log, so that who reads of the trouble reads as well that it is over.
+        tracing::warn!(from = before, to = level, "The service is {level}: {modes}");
     }
 }

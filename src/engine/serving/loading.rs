@@ -46,6 +46,7 @@ impl Service {
         self.spawn("filler", Service::run_filler);
         self.spawn("housekeeping", Service::keep_house);
         self.spawn("supervisor", Service::supervise);
+        self.spawn("memory", Service::watch_memory);
         Ok(())
     }
 

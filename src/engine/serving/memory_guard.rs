@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use super::Service;
 use crate::error::{Error, Full, Result};
 use crate::observability::metrics::memory_in_use;
 
@@ -19,6 +20,9 @@ pub(crate) const LOOK_EVERY_BYTES: u64 = 1_024 * 1_024;
 
 const HIGH_PERCENT: u64 = 90;
 const CRITICAL_PERCENT: u64 = 95;
+
+/// How often is looked, beside when a large body arrives.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// So far below where it began a pressure ends, so that it does not come and go.
 const MARGIN_PERCENT: u64 = 5;
@@ -81,11 +85,11 @@ impl MemoryGuard {
         ][usize::from(pressure)]
     }
 
-    /// Looks how much is in use.
-    pub(crate) fn look(&self) {
-        if let Some(used) = memory_in_use() {
-            self.observe(used);
-        }
+    /// Looks how much is in use, and returns it.
+    pub(crate) fn look(&self) -> Option<u64> {
+        let used = memory_in_use()?;
+        self.observe(used);
+        Some(used)
     }
 
     fn observe(&self, used: u64) {
@@ -122,6 +126,36 @@ impl MemoryGuard {
             what: format!("memory runs short, and {what} must wait"),
             retry_after: RETRY_AFTER,
         })
+    }
+}
+
+impl Service {
+    /// Looks at memory until the server ends, whatever else is going on.
+    pub(super) fn watch_memory(&self) {
+        let mut before = MemoryPressure::Low;
+        while self.rest_for(LOOK_EVERY) {
+            let used = self.memory.look().unwrap_or_default();
+            let limit = self.memory.limit.unwrap_or_default();
+            let pressure = self.memory.pressure();
+            if pressure > MemoryPressure::Low {
+                self.answers.clear();
+            }
+            self.metrics.memory_pressure.set(pressure as i64);
+            if pressure > before {
+                tracing::warn!(
+                    used,
+                    limit,
+                    "Memory runs short: the pressure is {pressure:?}"
+                );
+            } else if pressure < before {
+                tracing::warn!(
+                    used,
+                    limit,
+                    "Memory is less short: the pressure is {pressure:?}"
+                );
+            }
+            before = pressure;
+        }
     }
 }
 

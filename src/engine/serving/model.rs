@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use embedder_index::QueryVector;
 use embedder_index::embedded_text::query_text;
 use embedder_inference::{InputKind, Tokens};
+use embedder_reliability::circuit_breaker::CircuitState;
 use quick_cache::sync::Cache;
 
 use super::Service;
@@ -191,6 +192,12 @@ impl Service {
         began: Instant,
     ) -> Result<Vectors> {
         let circuit = &self.dependencies.encoder;
+        // Bulk may take minutes, and would be the probe by which the encoder is judged.
+        if lane == Lane::Bulk && circuit.breaker().state() != CircuitState::Closed {
+            let snapshot = circuit.breaker().snapshot(self.clock.now());
+            let back = snapshot.retry_after.unwrap_or(BUSY_RETRY_AFTER);
+            return Err(left_alone("the encoder", back));
+        }
         let running = circuit
             .begin(self.clock.at(began))
             .map_err(|open| left_alone("the encoder", open.retry_after()))?;

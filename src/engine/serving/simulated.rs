@@ -149,6 +149,7 @@ impl Service {
             ("searches", &self.doors.search),
             ("embeddings", &self.doors.embed),
             ("bulk embeddings", &self.doors.bulk_embed),
+            ("documents", &self.doors.write),
         ];
         for (name, door) in doors {
             let load = door.load();

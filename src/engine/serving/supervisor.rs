@@ -14,7 +14,6 @@ use embedder_reliability::recovery::{RecoveryBudget, Repair};
 
 use super::Service;
 use super::live::Commit;
-use super::memory_guard::MemoryPressure;
 use crate::clock;
 use crate::error::Result;
 use crate::observability::metrics::{Dependency, RecoveryOutcome};
@@ -63,8 +62,6 @@ pub(super) struct Memory {
     told: HashMap<Dependency, bool>,
     /// Whether something that makes vectors did not work when it was looked at last.
     embedders_failed: bool,
-    /// How short memory was when it was looked last.
-    pressure: Option<MemoryPressure>,
 }
 
 impl RecoveryStrategy {
@@ -113,28 +110,11 @@ impl Service {
 
     pub(super) fn supervise_once(&self, memory: &mut Memory) {
         let now = self.clock.now();
-        self.look_at_memory(memory);
         self.follow_level(now);
         // A defect of a repair must not end all others.
         let looked = catch_unwind(AssertUnwindSafe(|| self.look_after(memory, now)));
         if looked.is_err() {
             tracing::error!("A repair panicked");
-        }
-    }
-
-    /// Forgets answers while memory is short.
-    fn look_at_memory(&self, memory: &mut Memory) {
-        self.memory.look();
-        let pressure = self.memory.pressure();
-        if pressure > MemoryPressure::Low {
-            self.answers.clear();
-        }
-        let before = memory.pressure.replace(pressure);
-        let before = before.unwrap_or(MemoryPressure::Low);
-        if pressure > before {
-            tracing::warn!("Memory runs short: the pressure is {pressure:?}");
-        } else if pressure < before {
-            tracing::info!("Memory is less short: the pressure is {pressure:?}");
         }
     }
 

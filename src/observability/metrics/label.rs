@@ -329,6 +329,8 @@ labels! {
         Embed = "embed",
         /// Texts to be embedded that may take their time.
         BulkEmbed = "bulk_embed",
+        /// Documents to be written.
+        Write = "write",
     }
 
     /// Why a connection was not accepted.

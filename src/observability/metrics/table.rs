@@ -268,6 +268,8 @@ metrics! {
     memory_usage_bytes: Reading, Bytes;
     /// Memory that the process may use: the limit of its control group, else that of the machine.
     memory_limit_bytes: Reading, Bytes;
+    /// How short memory is: 0 not at all, 1 what can be spared is spared, 2 large bodies are refused as well.
+    memory_pressure: Gauge, One;
     /// Share of the processors the process may use that it used lately.
     cpu_usage_ratio: Reading, Ratio;
     /// Bytes used on the file system of the data directory, by anybody.

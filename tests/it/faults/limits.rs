@@ -1,10 +1,12 @@
 //! Callers who ask too much, and those who suffer from them or do not.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::app::App;
+use crate::support::app::{App, wait_until};
 use crate::support::server::{Ask, TestServer};
 
 /// The limits as they are by default.
@@ -115,7 +117,7 @@ fn a_key_at_its_limit_is_told_when_to_come_back_and_is_served_then() {
         server.get("/v1/collections").with_status(200);
         let until = Instant::now() + Duration::from_millis(wait + 5);
         while Instant::now() < until {
-            std::thread::yield_now();
+            thread::yield_now();
         }
         ask().send().with_status(200);
     }
@@ -299,4 +301,110 @@ fn of_many_refusals_the_log_has_some_and_says_how_many_it_has_not() {
         server.get("/v1/collections").with_status(200);
     }
     assert_eq!(lines("/v1/collections with 200"), 50);
+}
+
+#[test]
+fn a_request_of_many_units_is_told_exactly_when_to_come_back_or_that_it_never_can() {
+    let (_app, server) = start(&[]);
+    server.make_documents("notes");
+    let limited = |per_s: u32, burst: u32| {
+        let body = json!({
+            "name": "limited",
+            "scopes": ["collections:write", "search"],
+            "rate_limit": {"per_s": per_s, "burst": burst},
+        });
+        let made = server.post("/v1/admin/keys", &body).with_status(201).body;
+        made["token"].as_str().unwrap().to_owned()
+    };
+    let write = |key: &str, documents: usize| {
+        let all: Vec<Value> = (0..documents)
+            .map(|number| json!({"id": format!("{number}"), "text": "words"}))
+            .collect();
+        let path = "/v1/collections/notes/documents";
+        let ask = server.ask("POST", path).key(key);
+        ask.json(&json!({"documents": all})).send()
+    };
+    // Ten units are all that there ever are; eleven never.
+    let key = limited(1, 19);
+    let refused = write(&key, 2);
+    assert!(refused.text.contains("20 units"), "{}", refused.text);
+    refused.problem(413, "too_large");
+    // Of what was refused one unit was spent.
+    write(&key, 1).with_status(200);
+    let refused = write(&key, 1);
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!(!refused.header("ratelimit-policy").is_empty());
+    refused.problem(429, "rate_limited");
+    assert!((2..=4).contains(&wait), "{wait}");
+    // Who comes back then is served at once.
+    let told = Instant::now();
+    while told.elapsed() < Duration::from_secs(wait) {
+        thread::yield_now();
+    }
+    write(&key, 1).with_status(200);
+}
+
+#[test]
+fn an_address_that_is_refused_is_told_its_limit() {
+    let (_app, server) = start(&[("EMBEDDER_RATE_LIMIT_ADDRESS_BURST", "1")]);
+    let ask = || server.ask("GET", "/openapi.json").no_key().send();
+    let refused = (0..50).map(|_| ask()).find(|answer| answer.status == 429);
+    let refused = refused.unwrap();
+    assert!(
+        refused.header("ratelimit-policy").contains("q="),
+        "{}",
+        refused.text
+    );
+    assert!(refused.header("ratelimit").contains("r=0"));
+}
+
+#[test]
+fn a_key_that_writes_without_pause_keeps_nobody_from_reading() {
+    const WRITERS: usize = 200;
+    let (_app, server) = start(&[]);
+    server.make_documents("notes");
+    let (flooding, reading) = (
+        server.key(&["collections:write"], None),
+        server.key(&["collections:read"], None),
+    );
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _ending = Ending(&is_over);
+        for writer in 0..WRITERS {
+            let (server, flooding, is_over) = (&server, &flooding, &is_over);
+            scope.spawn(move || {
+                for number in 0.. {
+                    let id = format!("{writer}/{number}.md");
+                    let body = json!({"documents": [{"id": id, "text": "The harbour opens."}]});
+                    let ask = server.ask("POST", "/v1/collections/notes/documents");
+                    let answer = ask.key(flooding).json(&body).send();
+                    assert!([200, 503].contains(&answer.status), "{}", answer.text);
+                    if is_over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                }
+            });
+        }
+        wait_until("there is a flood", || {
+            let page = server.ops("/metrics").send().text;
+            page.contains("embedder_admission_in_flight{door=\"write\"} 16")
+        });
+        for _ in 0..50 {
+            let begun = Instant::now();
+            let ask = server.ask("GET", "/v1/collections/notes").key(&reading);
+            ask.send().with_status(200);
+            let elapsed = begun.elapsed();
+            assert!(elapsed < Duration::from_secs(5), "{elapsed:?}");
+        }
+    });
+    server.stop();
+}
+
+/// Ends the flood, however the test ends.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
