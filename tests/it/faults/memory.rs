@@ -109,3 +109,70 @@ fn memory_that_runs_short_takes_what_can_be_spared_and_then_large_bodies() {
     rig.assert_recovers();
     rig.server.stop();
 }
+
+#[test]
+fn memory_that_many_clients_took_at_once_is_there_again_when_they_are_gone() {
+    const CLIENTS: usize = 600;
+    let Some(app) = App::with_model() else { return };
+    let rig = Rig::start(&app, &[]);
+    let usage = "embedder_memory_usage_bytes";
+    rig.assert_whole();
+    let before = rig.metric(usage);
+    let mut bodies: Vec<TcpStream> = (0..CLIENTS)
+        .map(|_| {
+            let mut stream = rig.server.connect();
+            let head = format!(
+                "POST /v1/collections/notes/documents HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {}\r\n\
+                 content-type: application/json\r\ncontent-length: {MIB}\r\n\r\n",
+                rig.server.admin
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    // A little of each in turn, so that what belongs to one lies between what belongs to others.
+    for _ in 0..8 {
+        for body in &mut bodies {
+            body.write_all(&[b' '; 100 * 1_024]).unwrap();
+        }
+    }
+    let held = (CLIENTS * 600 * 1_024) as f64;
+    wait_until("all of it has arrived", || {
+        rig.metric(usage) > before + held
+    });
+    drop(bodies);
+    let room = 64.0 * MIB as f64;
+    wait_until("it is given back", || rig.metric(usage) < before + room);
+    rig.assert_whole();
+    rig.server.stop();
+}
+
+#[test]
+fn an_answer_that_would_be_very_large_is_not_put_together() {
+    let app = App::text_only();
+    let server = TestServer::start(&app, &[], &[]);
+    server.make_documents("notes");
+    let text = |part: u32, number: u32| -> String {
+        let line = |line| {
+            format!("{part} {number} {line}: the harbour opens at dawn and the first ships leave\n")
+        };
+        (0..200).map(line).collect()
+    };
+    for part in 0..10 {
+        let documents: Vec<_> = (0..10)
+            .map(|number| json!({"id": format!("{part}/{number}.md"), "text": text(part, number)}))
+            .collect();
+        let path = "/v1/collections/notes/documents";
+        server
+            .post(path, &json!({"documents": documents}))
+            .with_status(200);
+    }
+    let body = json!({"query": "harbour", "mode": "text", "limit": 1_000, "snippet_lines": 1_000, "context": 20});
+    let refused = server.post("/v1/collections/notes/search", &body);
+    assert!(refused.text.contains("fewer hits"), "{}", refused.text);
+    refused.problem(413, "too_large");
+    let body = json!({"query": "harbour", "mode": "text", "limit": 1_000});
+    let answer = server.post("/v1/collections/notes/search", &body).ok();
+    assert_eq!(answer["hits"].as_array().unwrap().len(), 1_000);
+    server.stop();
+}
