@@ -63,7 +63,8 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Option<RemoteEmbedding> {
         Some("openai") => {}
         other => {
             reader.problems.push(format!(
-                "embedding.provider must be `local` or `openai`, not {other:?}"
+                "embedding.provider must be `local` or `openai`, not {:?}",
+                other.unwrap_or_default()
             ));
             return None;
         }

@@ -48,7 +48,8 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> RateLimits {
         Some("fixed_window") => RateLimitAlgorithm::FixedWindow,
         other => {
             reader.problems.push(format!(
-                "rate_limit.algorithm must be `token_bucket`, `sliding_window` or `fixed_window`, not {other:?}"
+                "rate_limit.algorithm must be `token_bucket`, `sliding_window` or `fixed_window`, not {:?}",
+                other.unwrap_or_default()
             ));
             RateLimitAlgorithm::TokenBucket
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use embedder_reliability::circuit_breaker::{BreakerPolicy, WindowKind};
+use embedder_reliability::circuit_breaker::{BreakerPolicy, BreakerPolicyError, WindowKind};
 use embedder_reliability::retry::RetryPolicy;
 
 use super::reader::Reader;
@@ -76,7 +76,13 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Resilience {
         ..breaker
     };
     if let Err(error) = breaker.check() {
-        reader.problems.push(format!("breaker: {error}"));
+        reader
+            .problems
+            .push(if error == BreakerPolicyError::MaxBelowFirst {
+                "breaker.open_s_max must not be less than breaker.open_s".to_owned()
+            } else {
+                format!("breaker: {error}")
+            });
     }
     let retry = RetryPolicy {
         attempts: count(reader, "retry.attempts", retry.attempts, 100),

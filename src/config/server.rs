@@ -143,7 +143,8 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Option<Server> {
         Some("200") => false,
         other => {
             reader.problems.push(format!(
-                "degradation.status must be 206 or 200, not {other:?}"
+                "degradation.status must be 206 or 200, not {:?}",
+                other.unwrap_or_default()
             ));
             true
         }

@@ -511,7 +511,8 @@ pub(super) fn parse(layers: &Layers<'_>, problems: &mut Vec<String>) -> Option<C
         Some("pretty") => false,
         other => {
             reader.problems.push(format!(
-                "log_format must be `pretty` or `json`, not {other:?}"
+                "log_format must be `pretty` or `json`, not {:?}",
+                other.unwrap_or_default()
             ));
             false
         }

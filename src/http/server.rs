@@ -90,6 +90,8 @@ struct Server {
     service: Arc<Service>,
     health: Arc<HealthChecker>,
     phase: watch::Sender<StopPhase>,
+    /// Of the ops listener: probes and metrics are answered until the end.
+    ops_phase: watch::Sender<StopPhase>,
     listening: tokio::task::JoinHandle<()>,
     ops: Option<std::thread::JoinHandle<()>>,
     file: PathBuf,
@@ -118,6 +120,7 @@ impl Server {
         let health = Arc::new(HealthChecker::new(version, Arc::clone(&metrics), now));
         health.set_step(StartStep::Indexes);
         let (phase, stop) = Stop::channel();
+        let (ops_phase, ops_stop) = Stop::channel();
         let document = openapi();
         let openapi = Bytes::from(document.to_string());
         let docs = Bytes::from(reference::render(&document));
@@ -170,7 +173,7 @@ impl Server {
                     connections_max: limits.connections_max.min(OPS_CONNECTIONS_MAX),
                     ..*limits
                 });
-                let running = listener.run(router, limits, None, observer, stop);
+                let running = listener.run(router, limits, None, observer, ops_stop);
                 let thread = std::thread::Builder::new()
                     .name("ops".to_owned())
                     .spawn(move || ops_runtime.block_on(running))
@@ -194,6 +197,7 @@ impl Server {
             service,
             health,
             phase,
+            ops_phase,
             listening,
             ops,
             file,
@@ -218,6 +222,7 @@ impl Server {
         let result = runtime.block_on(self.until_end(warming));
         self.health.stop();
         self.service.close();
+        self.ops_phase.send_replace(StopPhase::Ending);
         let _ = std::fs::remove_file(&self.file);
         if let Some(ops) = self.ops {
             let _ = ops.join();

@@ -232,14 +232,15 @@ impl CircuitObserver for Observe {
         let (from, to) = (transition.from.name(), transition.to.name());
         let reason = transition.reason.name();
         match transition.to {
-            CircuitState::Open => tracing::warn!(
+            // Who reads that it opened wants to read as well that it is over.
+            CircuitState::Open | CircuitState::Closed => tracing::warn!(
                 dependency,
                 from,
                 to,
                 reason,
-                "The circuit breaker of {dependency} is open: {reason}"
+                "The circuit breaker of {dependency} is {to}: {reason}"
             ),
-            CircuitState::Closed | CircuitState::HalfOpen => tracing::info!(
+            CircuitState::HalfOpen => tracing::info!(
                 dependency,
                 from,
                 to,

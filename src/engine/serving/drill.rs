@@ -108,8 +108,17 @@ impl Service {
                 remedy: "wait until it is, or reset it".to_owned(),
             });
         }
+        if circuit.breaker().snapshot(now).manual.is_some() {
+            return Err(Error::Argument {
+                problem: format!("an operator decides about the breaker of the {DRILLED}"),
+                remedy: "reset it, or wait until the order has expired".to_owned(),
+            });
+        }
         let mut failures = 0;
-        while let Ok(running) = circuit.begin(now) {
+        // An order that comes meanwhile lets calls pass without end.
+        while failures < circuit.policy().breaker.consecutive_failures
+            && let Ok(running) = circuit.begin(now)
+        {
             running.ended(Some(Fault::Permanent));
             failures += 1;
         }

@@ -173,7 +173,9 @@ impl Service {
     /// Returns how much of the service there is.
     pub fn degradation(&self) -> DegradationView {
         let now = self.clock.now();
-        let assessment = self.assess(EmbeddedBy::Model, now);
+        self.assess(EmbeddedBy::Model, now);
+        self.assess(EmbeddedBy::Provider, now);
+        let assessment = self.level();
         let modes = assessment.modes.iter().map(|mode| ModeView {
             mode: mode.name().to_owned(),
             fallbacks: mode
@@ -194,7 +196,7 @@ impl Service {
         }
     }
 
-    /// Switches parts off for a while, on record; where none is named everything is on again.
+    /// Switches these parts off for a while, on record, and all others on.
     ///
     /// # Errors
     /// A part that there is none of; a time that is out of range; a full audit log.
@@ -206,6 +208,12 @@ impl Service {
         let now = self.clock.now();
         let forced = match order {
             Some(order) => {
+                if order.off.is_empty() {
+                    return Err(Error::Argument {
+                        problem: "no part is named".to_owned(),
+                        remedy: "name what goes off; DELETE switches everything on".to_owned(),
+                    });
+                }
                 let parts: Set<Part> = order
                     .off
                     .iter()

@@ -33,6 +33,8 @@ fn clients_behind_a_load_balancer_notice_nothing_of_an_end_under_load() {
         traffic.goes_on(1);
         wait_until("the load balancer looks", || told.elapsed() >= LOOKS_EVERY);
         traffic.ends();
+        // Until the end probes are answered, and say what is going on.
+        assert_eq!(rig.readiness(), 503);
     });
     traffic::assert_all_went_well(&all);
     assert_eq!(rig.server.wait().code(), Some(0), "{}", rig.server.log());

@@ -1,5 +1,7 @@
 //! `embedder drill`: each mechanism walked on a live server.
 
+use serde_json::json;
+
 use crate::support::app::App;
 use crate::support::server::TestServer;
 
@@ -45,4 +47,18 @@ fn every_drill_finds_a_server_that_does_what_it_should() {
 fn a_drill_needs_a_server() {
     let app = App::text_only();
     app.fails(&["drill", "retry"], 69, &["no server runs"]);
+}
+
+#[test]
+fn a_breaker_that_an_operator_decides_about_is_left_alone() {
+    let app = App::text_only();
+    let server = TestServer::start(&app, &[], &[]);
+    for action in ["force_closed", "metrics_only", "force_open"] {
+        let order = json!({"action": action, "for_s": 60});
+        server
+            .put("/v1/admin/breakers/cache", &order)
+            .with_status(200);
+        app.fails(&["drill", "breaker"], 64, &["breaker of the cache"]);
+    }
+    server.stop();
 }
