@@ -174,7 +174,7 @@ fn rate_limit(server: &Daemon) -> Result<()> {
             Err(error) if error.code() == ErrorCode::RateLimited => refused += 1,
             Err(error) if error.code() == ErrorCode::Unauthenticated => told += 1,
             Err(error) => return Err(error),
-            Ok(_) => return failed("a key that nobody made opens"),
+            Ok(_) => return failed("a key that nobody made opens: is it `serve --no-auth`?"),
         }
         for _ in 0..HONEST / GUESSES {
             honest += u32::from(server.get::<Value>(&["v1", "whoami"], &[]).is_ok());

@@ -58,6 +58,9 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
                 mode.fallbacks.join(", then ")
             ))?;
         }
+        for cause in &service.causes {
+            output::line(&format!("  {cause}"))?;
+        }
         for part in &service.switched_off {
             let seconds = service.switched_off_for_s.unwrap_or_default();
             output::line(&format!("  {part} is switched off for another {seconds} s"))?;

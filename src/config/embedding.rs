@@ -40,6 +40,18 @@ pub struct RemoteEmbedding {
     pub calls_per_minute_max: Option<u32>,
 }
 
+impl RemoteEmbedding {
+    /// Returns the identity of everything that decides a vector of the provider, as far as it can be known from here.
+    pub fn fingerprint(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for part in [&self.url, &self.model, &self.dimensions.to_string()] {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        format!("remote:{}", hasher.finalize().to_hex())
+    }
+}
+
 pub(super) fn parse(reader: &mut Reader<'_>) -> Option<RemoteEmbedding> {
     let provider = reader.text("embedding.provider", Some("local"));
     let url = reader.text("embedding.url", None);
@@ -114,6 +126,11 @@ fn check_url(url: &str, must_be_private: bool, problems: &mut Vec<String>) {
     if !matches!(parsed.scheme(), "https" | "http") {
         problems.push(format!(
             "embedding.url must start with https:// or http://, not {url:?}"
+        ));
+    }
+    if parsed.path().trim_end_matches('/').ends_with("/embeddings") {
+        problems.push(format!(
+            "embedding.url must end before /embeddings, which is added: not {url:?}"
         ));
     }
     if parsed.password().is_some() || !parsed.username().is_empty() {

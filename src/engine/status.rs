@@ -108,11 +108,20 @@ pub fn of(
         Some(model) => store.model(&model.fingerprint)?,
         None => None,
     };
+    let remote_id = match &config.remote {
+        Some(remote) => store.model(&remote.fingerprint())?,
+        None => None,
+    };
     let mut status = without_store(config, model, model_problem, writer);
     for collection in store.collections()? {
+        let made_by = if collection.is_remote {
+            remote_id
+        } else {
+            model_id
+        };
         status
             .collections
-            .push(collection_status(store, collection, model_id)?);
+            .push(collection_status(store, collection, made_by)?);
     }
     Ok(status)
 }

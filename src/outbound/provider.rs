@@ -54,7 +54,7 @@ pub enum ProviderError {
     #[error(transparent)]
     Transport(#[from] TransportError),
     /// It refused.
-    #[error("the embedding provider answered with status {status}")]
+    #[error("the embedding provider answered with status {status}{}", hint_of(*status))]
     Status {
         /// The status.
         status: u16,
@@ -87,6 +87,15 @@ impl ProviderError {
                 retry_after,
             } => fault_of_status(*status, *retry_after),
         }
+    }
+}
+
+/// Says which setting a status is about.
+fn hint_of(status: u16) -> &'static str {
+    match status {
+        401 | 403 => ": see embedding.api_key",
+        404 | 405 => ": see embedding.url and embedding.model",
+        _ => "",
     }
 }
 

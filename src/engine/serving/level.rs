@@ -53,11 +53,13 @@ pub(crate) struct Forced {
     pub(crate) until: Timestamp,
 }
 
-/// Time in each mode.
+/// Time in each mode, and what was told.
 #[derive(Default)]
 struct Counted {
     at: Timestamp,
     seconds: [f64; DegradationMode::ALL.len()],
+    /// What the log was told last.
+    told: Option<Assessment>,
 }
 
 impl Level {
@@ -87,12 +89,7 @@ impl Service {
     /// Returns what the service can do now for a search whose query is embedded by this.
     pub(crate) fn assess(&self, by: EmbeddedBy, now: Timestamp) -> Assessment {
         let graceful = &self.level.graceful[by as usize];
-        let change = graceful.observe(&self.inputs(by, now), now);
-        if let Some(change) = change
-            && by == EmbeddedBy::Model
-        {
-            self.tell_of_level(&change.from, &change.to);
-        }
+        graceful.observe(&self.inputs(by, now), now);
         graceful.current()
     }
 
@@ -152,6 +149,11 @@ impl Service {
             .counted
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        let before = counted.told.replace(current);
+        let before = before.unwrap_or(Assessment::FULL);
+        if before != current {
+            tell_of_level(&before, &current);
+        }
         let passed = now.since(counted.at).as_secs_f64();
         let is_first = counted.at == Timestamp::ZERO;
         counted.at = now;
@@ -223,16 +225,16 @@ impl Service {
             _ => Some(self.dependencies.of_part(part)),
         }
     }
+}
 
-    fn tell_of_level(&self, from: &Assessment, to: &Assessment) {
-        let modes: Vec<_> = to.modes.iter().map(DegradationMode::name).collect();
-        let modes = if modes.is_empty() {
-            "all is well".to_owned()
-        } else {
-            modes.join(", ")
-        };
-        let (before, level) = (from.level.name(), to.level.name());
-        // At one level of the log, so that who reads of the trouble reads as well that it is over.
-        tracing::warn!(from = before, to = level, "The service is {level}: {modes}");
-    }
+fn tell_of_level(from: &Assessment, to: &Assessment) {
+    let modes: Vec<_> = to.modes.iter().map(DegradationMode::name).collect();
+    let modes = if modes.is_empty() {
+        "all is well".to_owned()
+    } else {
+        modes.join(", ")
+    };
+    let (before, level) = (from.level.name(), to.level.name());
+    // At one level of the log, so that who reads of the trouble reads as well that it is over.
+    tracing::warn!(from = before, to = level, "The service is {level}: {modes}");
 }

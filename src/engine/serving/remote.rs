@@ -69,7 +69,7 @@ impl RemoteModel {
         Ok(RemoteModel {
             provider: Provider::new(of_provider, transport, circuit),
             vectors_of: VectorsOf {
-                fingerprint: fingerprint(settings),
+                fingerprint: settings.fingerprint(),
                 dimensions: settings.dimensions,
             },
             queries: Cache::new(QUERY_VECTORS),
@@ -147,20 +147,6 @@ fn http_transport(settings: &RemoteEmbedding) -> Result<HttpTransport> {
     };
     let url = Url::parse(&settings.url).map_err(|error| unusable(&error))?;
     HttpTransport::new(&url, settings.key.clone()).map_err(|error| unusable(&error))
-}
-
-/// Returns the identity of everything that decides a vector of the provider, as far as it can be known from here.
-fn fingerprint(settings: &RemoteEmbedding) -> String {
-    let mut hasher = blake3::Hasher::new();
-    for part in [
-        &settings.url,
-        &settings.model,
-        &settings.dimensions.to_string(),
-    ] {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part.as_bytes());
-    }
-    format!("remote:{}", hasher.finalize().to_hex())
 }
 
 /// A query that the provider refuses is none that a client asked wrongly: by words it can be answered.

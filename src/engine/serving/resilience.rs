@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use embedder_reliability::Timestamp;
 use embedder_reliability::circuit_breaker::{CircuitState, ManualMode};
 use embedder_reliability::degradation::{Feature, Member, Part, ServiceLevel, Set};
 use serde::{Deserialize, Serialize};
@@ -99,6 +100,8 @@ pub struct DegradationView {
     pub level: String,
     /// Why it is not all.
     pub modes: Vec<ModeView>,
+    /// What fails, or is decided by hand.
+    pub causes: Vec<String>,
     /// What is off.
     pub features_off: Vec<String>,
     /// What an operator has switched off.
@@ -190,10 +193,34 @@ impl Service {
         DegradationView {
             level: assessment.level.name().to_owned(),
             modes: modes.collect(),
+            causes: self.causes(now),
             features_off: names(assessment.features_off, Feature::name),
             switched_off: names(off, Part::name),
             switched_off_for_s: forced.map(|forced| now.until(forced.until).as_secs()),
         }
+    }
+
+    /// Returns which dependencies cannot be used, and why.
+    fn causes(&self, now: Timestamp) -> Vec<String> {
+        let broken = self.dependencies.all().filter_map(|(_, circuit)| {
+            let found = circuit.breaker().snapshot(now);
+            let name = circuit.name();
+            let by_hand = found.manual.map(|manual| {
+                let seconds = now.until(manual.until).as_secs();
+                format!("{name}: {} for another {seconds} s", manual.mode.name())
+            });
+            let is_closed = found.state == CircuitState::Closed;
+            by_hand.or_else(|| {
+                (!is_closed)
+                    .then(|| format!("{name}: its circuit breaker is {}", found.state.name()))
+            })
+        });
+        let model = self
+            .model
+            .get()
+            .err()
+            .map(|_| "encoder: there is no model".to_owned());
+        broken.chain(model).collect()
     }
 
     /// Switches these parts off for a while, on record, and all others on.

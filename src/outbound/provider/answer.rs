@@ -19,7 +19,7 @@ pub enum BadAnswer {
     #[error("it does not have one vector for each text")]
     WrongCount,
     /// A vector has another length.
-    #[error("a vector has {found} numbers and not {expected}")]
+    #[error("a vector has {found} numbers and not {expected}, as embedding.dimensions says")]
     WrongDimensions {
         /// Numbers of that vector.
         found: usize,

@@ -134,6 +134,11 @@ impl Remote {
         }
         wait_until("the breaker is open", || self.breaker() != "closed");
         self.search(&json!({"mode": "vector"})).with_status(503);
+        let causes = &self.server.get("/v1/admin/degradation").ok()["causes"];
+        let is_named = causes
+            .to_string()
+            .contains("embedding_provider: its circuit breaker is");
+        assert!(is_named || self.breaker() == "closed", "{causes}");
         self.assert_pending();
         assert_eq!(self.server.ops("/readyz").send().status, 200);
         heal(self);
@@ -160,6 +165,10 @@ fn a_collection_that_opted_in_has_the_vectors_of_the_provider_and_no_other_is_se
     assert_eq!(remote.provider.text_count(), sent);
     let view = remote.server.get("/v1/collections/notes").ok();
     assert_eq!(view["remote_provider"], true);
+    let status = remote.server.get("/v1/admin/status").ok();
+    let all = status["collections"].as_array().unwrap();
+    let notes = all.iter().find(|view| view["name"] == "notes").unwrap();
+    assert_eq!(notes["counts"]["embedded"], 2, "{notes}");
     let other = json!({"kind": "documents"});
     remote
         .server
