@@ -44,7 +44,8 @@ pub(super) struct Query<T>(pub(super) T);
 /// Parts of the path.
 pub(super) struct Path<T>(pub(super) T);
 
-/// When an answer must be there, and when the request came: the one reading of the clock that all it passes go by.
+/// When an answer must be there, and when the head of the request came: the one reading of the clock that all it passes go
+/// by. What is decided once its body is there goes by another, because a client may take its time with it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
     pub(super) at: Instant,
