@@ -174,6 +174,12 @@ pub(super) fn closed_loop(
             }
             let sent = Instant::now();
             let answer = client.ask(rotation.next())?;
+            if let Some(wait) = told_to_wait(&answer)
+                && let Until::Time(time) = until
+            {
+                thread::sleep(wait.min(time.saturating_sub(started.elapsed())));
+                continue;
+            }
             tally.add(&answer, sent.elapsed());
         }
         Ok(tally)
@@ -182,6 +188,15 @@ pub(super) fn closed_loop(
         tally,
         elapsed: started.elapsed(),
     })
+}
+
+/// How long a client that does as it is told waits before it asks again: there is more to do than can be done. What counts
+/// is what is served meanwhile.
+fn told_to_wait(answer: &Answer<'_>) -> Option<Duration> {
+    let seconds = answer
+        .header("retry-after")
+        .filter(|_| answer.status == 503)?;
+    seconds.parse().ok().map(Duration::from_secs)
 }
 
 /// Asks when the schedule says, by whichever client is free, until it is over or `end` is set.
