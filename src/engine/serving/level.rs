@@ -93,6 +93,13 @@ impl Service {
         graceful.current()
     }
 
+    /// Looks again, although nobody searches, so that searches are whole again in time; returns what [`Service::level`] does.
+    pub(super) fn assess_all(&self, now: Timestamp) -> Assessment {
+        self.assess(EmbeddedBy::Model, now);
+        self.assess(EmbeddedBy::Provider, now);
+        self.level()
+    }
+
     /// Returns what the service could do when it was last looked at, for the collections of the model and of the provider.
     pub fn level(&self) -> Assessment {
         let current = |by: EmbeddedBy| self.level.graceful[by as usize].current();
@@ -140,10 +147,7 @@ impl Service {
 
     /// Lets the time pass that metrics count, and the level rise where it may.
     pub(crate) fn follow_level(&self, now: Timestamp) {
-        // Followed although nobody searches, so that searches are whole again in time.
-        self.assess(EmbeddedBy::Model, now);
-        self.assess(EmbeddedBy::Provider, now);
-        let current = self.level();
+        let current = self.assess_all(now);
         let mut counted = self
             .level
             .counted

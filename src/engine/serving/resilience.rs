@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Service;
-use super::level::{EmbeddedBy, FORCED_MAX, Forced};
+use super::level::{FORCED_MAX, Forced};
 use crate::engine::audit::AuditKind;
 use crate::error::{Error, Result};
 use crate::outbound::circuit::Circuit;
@@ -176,9 +176,7 @@ impl Service {
     /// Returns how much of the service there is.
     pub fn degradation(&self) -> DegradationView {
         let now = self.clock.now();
-        self.assess(EmbeddedBy::Model, now);
-        self.assess(EmbeddedBy::Provider, now);
-        let assessment = self.level();
+        let assessment = self.assess_all(now);
         let modes = assessment.modes.iter().map(|mode| ModeView {
             mode: mode.name().to_owned(),
             fallbacks: mode

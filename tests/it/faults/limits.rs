@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::traffic::Ending;
 use crate::support::app::{App, wait_until};
 use crate::support::server::{Ask, TestServer};
 
@@ -398,13 +399,4 @@ fn a_key_that_writes_without_pause_keeps_nobody_from_reading() {
         }
     });
     server.stop();
-}
-
-/// Ends the flood, however the test ends.
-struct Ending<'a>(&'a AtomicBool);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }

@@ -26,17 +26,23 @@ struct Bodies<'a> {
     streams: Vec<(TcpStream, usize)>,
 }
 
+/// Begins to send documents of so many bytes.
+fn begin(server: &TestServer, announced: usize) -> TcpStream {
+    let mut stream = server.connect();
+    let head = format!(
+        "POST /v1/collections/notes/documents HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: {announced}\r\n\r\n",
+        server.admin
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream
+}
+
 impl Bodies<'_> {
     /// Sends a mebibyte more. Whether the server still takes it.
     fn send(&mut self) -> bool {
         if self.streams.last().is_none_or(|last| last.1 >= SENT_MAX) {
-            let mut stream = self.server.connect();
-            let head = format!(
-                "POST /v1/collections/notes/documents HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {}\r\n\
-                 content-type: application/json\r\ncontent-length: {ANNOUNCED}\r\n\r\n",
-                self.server.admin
-            );
-            stream.write_all(head.as_bytes()).unwrap();
+            let stream = begin(self.server, ANNOUNCED);
             self.streams.push((stream, 0));
         }
         let (stream, sent) = self.streams.last_mut().unwrap();
@@ -118,18 +124,7 @@ fn memory_that_many_clients_took_at_once_is_there_again_when_they_are_gone() {
     let usage = "embedder_memory_usage_bytes";
     rig.assert_whole();
     let before = rig.metric(usage);
-    let mut bodies: Vec<TcpStream> = (0..CLIENTS)
-        .map(|_| {
-            let mut stream = rig.server.connect();
-            let head = format!(
-                "POST /v1/collections/notes/documents HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {}\r\n\
-                 content-type: application/json\r\ncontent-length: {MIB}\r\n\r\n",
-                rig.server.admin
-            );
-            stream.write_all(head.as_bytes()).unwrap();
-            stream
-        })
-        .collect();
+    let mut bodies: Vec<TcpStream> = (0..CLIENTS).map(|_| begin(&rig.server, MIB)).collect();
     // A little of each in turn, so that what belongs to one lies between what belongs to others.
     for _ in 0..8 {
         for body in &mut bodies {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::rig::Rig;
+use super::traffic::Ending;
 use crate::support::app::{App, wait_until};
 use crate::support::pipeline::Pipeline;
 use crate::support::server::TestServer;
@@ -98,13 +99,4 @@ fn an_outage_under_overload_ends_by_itself_although_everybody_asks_again() {
     });
     rig.assert_recovers();
     rig.server.stop();
-}
-
-/// Ends the asking, however the test ends.
-struct Ending<'a>(&'a AtomicBool);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }

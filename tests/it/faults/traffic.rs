@@ -39,7 +39,7 @@ pub(super) struct Traffic<'a> {
 }
 
 /// Ends the traffic, however the test ends.
-struct Ending<'a>(&'a AtomicBool);
+pub(super) struct Ending<'a>(pub(super) &'a AtomicBool);
 
 /// Lets a client of each kind ask about the collection `notes` while something happens; returns all requests.
 pub(super) fn during(
