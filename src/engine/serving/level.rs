@@ -117,8 +117,8 @@ impl Service {
         by: EmbeddedBy,
         now: Timestamp,
     ) -> Option<Duration> {
-        if self.is_switched_off(part, now) {
-            let forced = self.level.forced_now(now)?;
+        let forced = self.level.forced_now(now);
+        if let Some(forced) = forced.filter(|forced| needs(by, &forced.parts).contains(part)) {
             return Some(now.until(forced.until));
         }
         let circuit = self.circuit_of(part, by)?;
@@ -133,7 +133,8 @@ impl Service {
 
     /// Returns why a part cannot be used, or that nothing fails any more.
     pub(crate) fn why_lost(&self, part: Part, by: EmbeddedBy, now: Timestamp) -> Reason {
-        if self.is_switched_off(part, now) {
+        let forced = self.level.forced_now(now);
+        if forced.is_some_and(|forced| needs(by, &forced.parts).contains(part)) {
             return Reason::Manual;
         }
         if part == Part::Embedder && self.is_missing(by) {
@@ -193,7 +194,8 @@ impl Service {
     fn inputs(&self, by: EmbeddedBy, now: Timestamp) -> Inputs {
         let failing = |part: &Part| self.state_of(*part, by) != CircuitState::Closed;
         let forced = self.level.forced_now(now);
-        let mut forced = forced.map(|forced| forced.parts).unwrap_or_default();
+        let forced = forced.map(|forced| forced.parts).unwrap_or_default();
+        let mut forced = needs(by, &forced);
         if self.is_missing(by) {
             // It is not there: it counts from now on, and no longer than that.
             forced.insert(Part::Embedder);
@@ -229,6 +231,15 @@ impl Service {
             _ => Some(self.dependencies.of_part(part)),
         }
     }
+}
+
+/// Returns which of these parts a search needs: the vectors of clients need no embedder.
+fn needs(by: EmbeddedBy, parts: &Set<Part>) -> Set<Part> {
+    let mut parts = *parts;
+    if by == EmbeddedBy::Clients {
+        parts.remove(Part::Embedder);
+    }
+    parts
 }
 
 fn tell_of_level(from: &Assessment, to: &Assessment) {

@@ -338,6 +338,20 @@ fn vectors_of_clients_are_searched_by_vector() {
         "updated"
     );
     assert_eq!(nearest(json!([-1, 0.1, 0]))[0], "east");
+    // They need no embedder, so that one switched off by hand takes nothing away.
+    let off = json!({"off": ["embedder"], "for_s": 600});
+    assert_eq!(
+        server.put("/v1/admin/degradation", &off).ok()["level"],
+        "Degraded"
+    );
+    assert_eq!(nearest(json!([-1, 0.1, 0]))[0], "east");
+    // What they do need is switched off for them as well, and that is the only reason.
+    let off = json!({"off": ["embedder", "vector_index"], "for_s": 600});
+    server.put("/v1/admin/degradation", &off).with_status(200);
+    let refused = search(json!({"vector": [1, 0, 0], "mode": "vector"}));
+    refused.problem(503, "dependency_unavailable");
+    server.delete("/v1/admin/degradation").with_status(200);
+    assert_eq!(nearest(json!([-1, 0.1, 0]))[0], "east");
     server
         .delete("/v1/collections/points/documents/east")
         .with_status(204);
