@@ -344,7 +344,7 @@ fn vectors_of_clients_are_searched_by_vector() {
         server.put("/v1/admin/degradation", &off).ok()["level"],
         "Degraded"
     );
-    assert_eq!(nearest(json!([-1, 0.1, 0]))[0], "east");
+    assert_eq!(nearest(json!([-1, 0.2, 0]))[0], "east");
     // What they do need is switched off for them as well, and that is the only reason.
     let off = json!({"off": ["embedder", "vector_index"], "for_s": 600});
     server.put("/v1/admin/degradation", &off).with_status(200);
