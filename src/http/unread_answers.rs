@@ -61,8 +61,12 @@ impl UnreadAnswers {
         }
         {
             let mut waiting = self.lock();
-            let of_one = waiting.of.get(&caller).copied().unwrap_or_default() + bytes;
-            if waiting.bytes + bytes > WAITING_BYTES_MAX || of_one > OF_ONE_BYTES_MAX {
+            let of_one = waiting.of.get(&caller).copied().unwrap_or_default();
+            // Who has nothing waiting may have an answer of any size, or it would never be given.
+            let is_too_much = |before: u64, max| before > 0 && before + bytes > max;
+            if is_too_much(waiting.bytes, WAITING_BYTES_MAX)
+                || is_too_much(of_one, OF_ONE_BYTES_MAX)
+            {
                 return Err(Error::Busy {
                     full: Full::Memory,
                     what: "too many large answers wait to be read".to_owned(),
@@ -70,7 +74,7 @@ impl UnreadAnswers {
                 });
             }
             waiting.bytes += bytes;
-            waiting.of.insert(caller, of_one);
+            waiting.of.insert(caller, of_one + bytes);
         }
         let answers = Arc::clone(self);
         Ok(answer.map(|body| {
@@ -155,6 +159,16 @@ mod tests {
         drop(held);
         let waiting = answers.lock();
         assert_eq!((waiting.bytes, waiting.of.len()), (0, 0));
+    }
+
+    #[test]
+    fn an_answer_alone_may_be_larger_than_all_may_be_together() {
+        let answers = Arc::new(UnreadAnswers::default());
+        let huge = WAITING_BYTES_MAX as usize + 1;
+        let alone = answers.count(CallerId(1), answer(huge)).unwrap();
+        assert!(answers.count(CallerId(2), answer(LARGE)).is_err());
+        drop(alone);
+        assert!(answers.count(CallerId(2), answer(LARGE)).is_ok());
     }
 
     #[tokio::test]
