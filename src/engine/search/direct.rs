@@ -12,7 +12,7 @@ use regex::{RegexSet, RegexSetBuilder};
 
 use super::answer::AnswerSize;
 use super::filter::Filter;
-use super::scanned::{Scan, facts_of};
+use super::scanned::{self, Scan, facts_of};
 use super::snippet::snippet;
 use super::{Answer, Hit, SearchRequest, neighbours, symbol_of};
 use crate::error::{Error, Result};
@@ -116,8 +116,7 @@ pub(super) fn search(
 ) -> Result<Answer> {
     let mut under_way = Scan::begin(time_max);
     let words = Words::new(&request.query)?;
-    let mut hits = Vec::new();
-    let mut size = AnswerSize::default();
+    let mut found = Vec::new();
     for collection in collections {
         under_way.skipped_files += store.skipped_files(collection.id)?;
         let (candidates, chunks) = scan(
@@ -128,14 +127,19 @@ pub(super) fn search(
             request.rules,
             &mut || under_way.is_over(),
         )?;
-        for (id, score) in best(&candidates, chunks, request) {
-            let Some(chunk) = store.chunks(&[id])?.pop() else {
-                continue;
-            };
-            let hit = hit(store, collection, chunk, score, &words, request)?;
-            size.add(&hit)?;
-            hits.push(hit);
-        }
+        let of_collection = best(&candidates, chunks, request).into_iter();
+        found.extend(of_collection.map(|(id, score)| (score as f32, (collection, id))));
+        found = scanned::best(found, request.limit);
+    }
+    let mut hits = Vec::new();
+    let mut size = AnswerSize::default();
+    for (score, (collection, id)) in found {
+        let Some(chunk) = store.chunks(&[id])?.pop() else {
+            continue;
+        };
+        let hit = hit(store, collection, chunk, score, &words, request)?;
+        size.add(&hit)?;
+        hits.push(hit);
     }
     Ok(under_way.answer(hits, request, collections))
 }
@@ -248,7 +252,7 @@ fn hit(
     store: &dyn Store,
     collection: &Collection,
     chunk: ChunkRow,
-    score: f64,
+    score: f32,
     words: &Words,
     request: &SearchRequest,
 ) -> Result<Hit> {
@@ -259,7 +263,7 @@ fn hit(
         start_line: chunk.start_line,
         end_line: chunk.end_line,
         symbol: symbol_of(&chunk, &words.names),
-        score: score as f32,
+        score,
         snippet: snippet(
             &chunk.text,
             chunk.start_line,

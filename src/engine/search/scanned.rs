@@ -26,11 +26,10 @@ pub(super) fn search(
         Pattern::literal(&request.query)?
     };
     let names = [request.query.trim().to_lowercase()];
-    let mut hits = Vec::new();
-    let mut size = AnswerSize::default();
+    let mut found = Vec::new();
     for collection in collections {
         under_way.skipped_files += store.skipped_files(collection.id)?;
-        for found in scan(
+        let hits = scan(
             store,
             collection.id,
             &pattern,
@@ -38,33 +37,48 @@ pub(super) fn search(
             &facts_of(store, collection, filter)?,
             request.limit,
             &mut || under_way.is_over(),
-        )? {
-            let chunk = found.chunk;
-            let bonus = if found.is_definition { DEFINITION } else { 0.0 };
-            let hit = Hit {
-                id: chunk.id.0,
-                collection: collection.name.clone(),
-                source: chunk.source.0.to_string(),
-                path: chunk.path.clone(),
-                start_line: chunk.start_line,
-                end_line: chunk.end_line,
-                language: chunk.language.clone(),
-                symbol: symbol_of(&chunk, &names),
-                score: found.matches as f32 + bonus,
-                snippet: around(
-                    &chunk.text,
-                    chunk.start_line,
-                    found.line,
-                    request.snippet_lines,
-                ),
-                context: neighbours(store, &chunk, request.context)?,
-                explain: None,
-            };
-            size.add(&hit)?;
-            hits.push(hit);
-        }
+        )?;
+        found.extend(hits.into_iter().map(|hit| {
+            let bonus = if hit.is_definition { DEFINITION } else { 0.0 };
+            (hit.matches as f32 + bonus, (collection, hit))
+        }));
+        found = best(found, request.limit);
+    }
+    let mut hits = Vec::new();
+    let mut size = AnswerSize::default();
+    for (score, (collection, found)) in found {
+        let chunk = found.chunk;
+        let hit = Hit {
+            id: chunk.id.0,
+            collection: collection.name.clone(),
+            source: chunk.source.0.to_string(),
+            path: chunk.path.clone(),
+            start_line: chunk.start_line,
+            end_line: chunk.end_line,
+            language: chunk.language.clone(),
+            symbol: symbol_of(&chunk, &names),
+            score,
+            snippet: around(
+                &chunk.text,
+                chunk.start_line,
+                found.line,
+                request.snippet_lines,
+            ),
+            context: neighbours(store, &chunk, request.context)?,
+            explain: None,
+        };
+        size.add(&hit)?;
+        hits.push(hit);
     }
     Ok(under_way.answer(hits, request, collections))
+}
+
+/// Puts what was found in several collections, each in order, in one order, and keeps as many as are asked for.
+pub(super) fn best<T>(mut found: Vec<(f32, T)>, limit: usize) -> Vec<(f32, T)> {
+    // The sort is stable.
+    found.sort_by(|a, b| b.0.total_cmp(&a.0));
+    found.truncate(limit);
+    found
 }
 
 /// A scan under way, and what is to be said of it.
@@ -92,16 +106,13 @@ impl Scan {
         self.was_cut_short
     }
 
-    /// Puts the hits of several collections, each in order, into one answer.
+    /// Says of hits what is to be said of the scan that found them.
     pub(super) fn answer(
         self,
-        mut hits: Vec<Hit>,
+        hits: Vec<Hit>,
         request: &SearchRequest,
         collections: &[Collection],
     ) -> Answer {
-        // The sort is stable.
-        hits.sort_by(|a, b| b.score.total_cmp(&a.score));
-        hits.truncate(request.limit);
         let reasons = if self.was_cut_short {
             vec![Reason::OutOfTime]
         } else {

@@ -463,3 +463,26 @@ fn vectors_follow_and_then_the_answer_is_hybrid() {
     );
     assert_eq!(again["embedding"], "ready");
 }
+
+#[test]
+fn the_size_of_an_answer_is_that_of_the_hits_which_it_holds() {
+    let app = App::text_only();
+    let server = TestServer::start(&app, &[], &[]);
+    let text = "the harbour opens at dawn, and nobody is there to see it\n".repeat(1_000);
+    let collections: Vec<_> = (0..6).map(|number| format!("notes-{number}")).collect();
+    for (number, collection) in collections.iter().enumerate() {
+        server.make_documents(collection);
+        // Equal texts of a collection are one.
+        let text = format!("{number}\n{text}");
+        server.write(collection, &[("a", &text)]);
+    }
+    let search = |limit: usize, context: usize| {
+        let query = json!({"query": "harbour", "mode": "literal", "collections": collections,
+            "limit": limit, "context": context});
+        server.post("/v1/search", &query)
+    };
+    let answer = search(40, 20).ok();
+    assert_eq!(answer["hits"].as_array().unwrap().len(), 40);
+    // What all have found together would be too much.
+    search(240, 20).problem(413, "too_large");
+}
