@@ -36,6 +36,8 @@ pub(super) struct Caller {
     route: &'static str,
     is_at: &'static Route,
     address: Option<IpAddr>,
+    /// When its first unit of work was taken.
+    began: Timestamp,
 }
 
 impl Caller {
@@ -61,7 +63,9 @@ impl Caller {
             now,
         };
         let metrics = self.app.service.metrics();
-        self.app.quotas.take_all(&asking, units, metrics)
+        self.app
+            .quotas
+            .take_all(&asking, self.began, units, metrics)
     }
 
     /// Whether there is a collection of this name for the caller.
@@ -170,6 +174,7 @@ pub(super) async fn guard(
             route: route.path,
             is_at: route,
             address,
+            began: now,
         };
         asking = Some(caller.id());
         extensions.insert(caller);
@@ -189,7 +194,13 @@ pub(super) async fn guard(
         .with_remedy("allow more time, or ask for less at once")
     })?;
     match asking {
-        Some(caller) => Ok(app.unread_answers().count(caller, answer)?),
+        Some(caller) => {
+            let pressure = app.service.memory.pressure();
+            let unread = app.unread_answers();
+            // What was done is told, and how the server is.
+            let is_due = route.is_write() || route.is_ops;
+            Ok(unread.count(caller, answer, is_due, pressure)?)
+        }
         None => Ok(answer),
     }
 }

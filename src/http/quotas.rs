@@ -181,13 +181,14 @@ impl Quotas {
         })
     }
 
-    /// Takes all units of a request for which one was taken at first, because its size was not known.
+    /// Takes all units of a request for which one was taken when it began, because its size was not known.
     ///
     /// # Errors
     /// As [`Quotas::take`]. The one unit is spent then: reading the request was work.
     pub(super) fn take_all(
         &self,
         asking: &Asking<'_>,
+        began: Timestamp,
         units: u32,
         metrics: &Metrics,
     ) -> Result<(), Problem> {
@@ -195,7 +196,7 @@ impl Quotas {
             return Ok(());
         }
         for counter in self.counters(asking) {
-            counter.refund(asking.now, 1);
+            counter.refund(began, asking.now, 1);
         }
         if self.acquire(asking, units).is_ok() {
             return Ok(());
@@ -212,7 +213,7 @@ impl Quotas {
             let result = counter.acquire(asking.now, units);
             if !result.is_allowed() {
                 for earlier in taken {
-                    earlier.refund(asking.now, units);
+                    earlier.refund(asking.now, asking.now, units);
                 }
                 return Err(Refused {
                     by: counter,
@@ -245,7 +246,6 @@ impl Quotas {
     /// Returns by what a layer counts the request; none where it does not concern it.
     fn key_of(&self, layer: LimitLayer, asking: &Asking<'_>) -> Option<u64> {
         let work = asking.route.work;
-        let is_write = asking.route.is_bulk && work != Work::Embedding;
         match layer {
             LimitLayer::Key => asking.principal.key_id.map(|key| self.hasher.hash_one(key)),
             LimitLayer::Tenant => {
@@ -254,7 +254,7 @@ impl Quotas {
             }
             LimitLayer::Search => (work == Work::Searching).then_some(0),
             LimitLayer::Embed => (work == Work::Embedding).then_some(0),
-            LimitLayer::Write => is_write.then_some(0),
+            LimitLayer::Write => asking.route.is_write().then_some(0),
             LimitLayer::All => Some(0),
             LimitLayer::Address | LimitLayer::AuthFailures => None,
         }
@@ -309,11 +309,11 @@ impl Counter<'_> {
         }
     }
 
-    /// Gives back what was just taken.
-    fn refund(self, now: Timestamp, units: u32) {
+    /// Gives back what was taken at that time.
+    fn refund(self, taken_at: Timestamp, now: Timestamp, units: u32) {
         match self {
-            Counter::Layer(layer, key) => layer.limiter.refund(key, now, now, units),
-            Counter::Own(limiter) => limiter.refund(now, now, units),
+            Counter::Layer(layer, key) => layer.limiter.refund(key, taken_at, now, units),
+            Counter::Own(limiter) => limiter.refund(taken_at, now, units),
         }
     }
 

@@ -50,6 +50,13 @@ pub(super) struct Route {
     handler: fn() -> MethodRouter<App>,
 }
 
+impl Route {
+    /// Whether it writes documents.
+    pub(super) fn is_write(&self) -> bool {
+        self.is_bulk && self.work != Work::Embedding
+    }
+}
+
 const fn route(
     method: &'static str,
     path: &'static str,

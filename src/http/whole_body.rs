@@ -13,8 +13,8 @@ use memmap2::MmapMut;
 
 use super::problem::Problem;
 use super::slow_body::{PacedBody, SlowBody};
-use crate::engine::serving::memory_guard::{LOOK_EVERY_BYTES, MemoryGuard};
-use crate::error::{Error, ErrorCode};
+use crate::engine::serving::memory_guard::{LOOK_EVERY_BYTES, MemoryGuard, short_of_memory};
+use crate::error::ErrorCode;
 
 /// A body from this size on has its own pages.
 const PAGES_FROM: usize = 256 * 1_024;
@@ -78,7 +78,8 @@ pub(super) async fn read(
             if error.kind() == io::ErrorKind::InvalidInput {
                 return broken_off();
             }
-            Problem::from(Error::io("map memory for", "a body", error))
+            tracing::warn!("There is no memory for a body: {error}");
+            Problem::from(short_of_memory("large bodies"))
         })?;
         let arrived = whole.len() as u64;
         if arrived >= looked_at + LOOK_EVERY_BYTES {

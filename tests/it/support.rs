@@ -4,6 +4,7 @@ pub mod app;
 pub mod clock;
 pub mod disk;
 pub mod fault_proxy;
+pub mod frames;
 pub mod hub;
 pub mod pipeline;
 pub mod port;

@@ -118,14 +118,19 @@ impl MemoryGuard {
     }
 
     fn check(&self, is_refused: bool, what: &str) -> Result<()> {
-        if !is_refused {
-            return Ok(());
+        if is_refused {
+            return Err(short_of_memory(what));
         }
-        Err(Error::Busy {
-            full: Full::Memory,
-            what: format!("memory runs short, and {what} must wait"),
-            retry_after: RETRY_AFTER,
-        })
+        Ok(())
+    }
+}
+
+/// Says that something must wait until there is memory.
+pub(crate) fn short_of_memory(what: &str) -> Error {
+    Error::Busy {
+        full: Full::Memory,
+        what: format!("memory runs short, and {what} must wait"),
+        retry_after: RETRY_AFTER,
     }
 }
 

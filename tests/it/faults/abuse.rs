@@ -9,6 +9,7 @@ use std::thread;
 use serde_json::json;
 
 use crate::support::app::{App, wait_until};
+use crate::support::frames;
 use crate::support::pipeline::Pipeline;
 use crate::support::server::TestServer;
 
@@ -188,63 +189,6 @@ fn two_hundred_thousand_addresses_without_a_key() {
     );
 }
 
-/// Frames of HTTP/2.
-mod frames {
-    pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    pub(super) const HEADERS: u8 = 1;
-    pub(super) const RST_STREAM: u8 = 3;
-    pub(super) const SETTINGS: u8 = 4;
-    pub(super) const GOAWAY: u8 = 7;
-    pub(super) const END_OF_STREAM_AND_HEADERS: u8 = 0x5;
-
-    /// Why a stream was reset: nobody wants the answer any more.
-    pub(super) const CANCEL: [u8; 4] = [0, 0, 0, 8];
-
-    /// Why a connection was ended: its client does what a client does not.
-    pub(super) const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 11];
-
-    pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let mut frame = length[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
-        frame
-    }
-
-    /// Splits what was read into frames, each its kind and its payload; what is cut off at the end is left out.
-    pub(super) fn split(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
-        let mut frames = Vec::new();
-        while let Some((head, rest)) = bytes.split_at_checked(9) {
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            let Some((payload, rest)) = rest.split_at_checked(length as usize) else {
-                break;
-            };
-            frames.push((head[3], payload));
-            bytes = rest;
-        }
-        frames
-    }
-
-    /// A GET of `/v1/collections` by this key: names by indices of HPACK's static table.
-    pub(super) fn request(stream: u32, key: &str) -> Vec<u8> {
-        let text = |text: &str| {
-            let mut coded = vec![u8::try_from(text.len()).unwrap()];
-            assert!(text.len() < 127);
-            coded.extend(text.as_bytes());
-            coded
-        };
-        // :method GET, :scheme http, :path, :authority, authorization; the last three literal and not remembered.
-        let mut head = vec![0x82, 0x86, 0x04];
-        head.extend(text("/v1/collections"));
-        head.push(0x01);
-        head.extend(text("127.0.0.1"));
-        head.extend([0x0f, 23 - 15]);
-        head.extend(text(&format!("Bearer {key}")));
-        frame(HEADERS, END_OF_STREAM_AND_HEADERS, stream, &head)
-    }
-}
-
 /// Asks and takes back so often, as fast as the server reads, and returns what the server said.
 fn reset_rapidly(mut stream: TcpStream, key: &str, times: u32) -> Vec<u8> {
     let mut reading = stream.try_clone().unwrap();
@@ -264,7 +208,7 @@ fn reset_rapidly(mut stream: TcpStream, key: &str, times: u32) -> Vec<u8> {
                 .by_ref()
                 .take(100)
                 .flat_map(|number| {
-                    let mut pair = frames::request(number, key);
+                    let mut pair = frames::request(number, "/v1/collections", key);
                     let reset = frames::frame(frames::RST_STREAM, 0, number, &frames::CANCEL);
                     pair.extend(reset);
                     pair
@@ -290,7 +234,7 @@ fn a_client_that_takes_every_request_back_is_sent_away() {
     let mut well = server.connect();
     let mut asked = frames::PREFACE.to_vec();
     asked.extend(frames::frame(frames::SETTINGS, 0, 0, &[]));
-    asked.extend(frames::request(1, &server.admin));
+    asked.extend(frames::request(1, "/v1/collections", &server.admin));
     well.write_all(&asked).unwrap();
     // Not closed meanwhile: whoever hangs up is not answered.
     let mut answer = Vec::new();

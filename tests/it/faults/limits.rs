@@ -145,6 +145,46 @@ fn work_is_counted_by_its_size() {
 }
 
 #[test]
+fn who_asks_for_all_that_may_be_asked_for_is_served() {
+    const PER_S: usize = 20;
+    for algorithm in ["token_bucket", "sliding_window", "fixed_window"] {
+        let (_app, server) = start(&[
+            ("EMBEDDER_RATE_LIMIT_WRITE_PER_S", "20"),
+            ("EMBEDDER_RATE_LIMIT_ALGORITHM", algorithm),
+        ]);
+        server.make_documents("notes");
+        let documents: Vec<_> = (0..PER_S / 10)
+            .map(|number| json!({"id": format!("{number}"), "text": "a text"}))
+            .collect();
+        let write = || {
+            server.post(
+                "/v1/collections/notes/documents",
+                &json!({"documents": documents}),
+            )
+        };
+        // Each time as a refusal says.
+        for _ in 0..3 {
+            let mut answer = write();
+            let mut tries = 0;
+            while answer.status == 429 {
+                tries += 1;
+                assert!(
+                    tries <= 2,
+                    "{algorithm}: told to come back, again and again"
+                );
+                let wait = answer.problem(429, "rate_limited")["retry_after_ms"].as_u64();
+                let until = Instant::now() + Duration::from_millis(wait.unwrap() + 5);
+                while Instant::now() < until {
+                    thread::yield_now();
+                }
+                answer = write();
+            }
+            answer.with_status(200);
+        }
+    }
+}
+
+#[test]
 fn a_key_with_a_limit_of_its_own_has_that_and_no_other() {
     let (app, server) = start(&[("EMBEDDER_RATE_LIMIT_KEY_PER_S", "50")]);
     server.make_documents("notes");

@@ -1,12 +1,13 @@
-//! Memory runs short: clients send large bodies and do not end them.
+//! Memory runs short: clients send large bodies and do not end them, or do not read what they asked for.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use serde_json::json;
 
 use super::rig::Rig;
 use crate::support::app::{App, wait_until};
+use crate::support::frames;
 use crate::support::server::{TestServer, read_to_close, status_of};
 
 const MIB: usize = 1_024 * 1_024;
@@ -169,5 +170,105 @@ fn an_answer_that_would_be_very_large_is_not_put_together() {
     let body = json!({"query": "harbour", "mode": "text", "limit": 1_000});
     let answer = server.post("/v1/collections/notes/search", &body).ok();
     assert_eq!(answer["hits"].as_array().unwrap().len(), 1_000);
+    server.stop();
+}
+
+/// Where a document is that weighs [`LARGE`].
+const LARGE_PATH: &str = "/v1/collections/notes/documents/large";
+
+/// What no buffer of a socket takes.
+const LARGE: usize = 5 * MIB;
+
+/// Large answers that one caller may leave unread: half of 64 MiB.
+const UNREAD_MAX: usize = 6;
+
+/// Those for which it asks.
+const ASKED: usize = 20;
+
+fn with_large_document() -> (App, TestServer) {
+    let app = App::text_only();
+    let limit = (LARGE * 2).to_string();
+    let server = TestServer::start(&app, &[], &[("EMBEDDER_INDEX_FILE_BYTES_MAX", &limit)]);
+    server.make_documents("notes");
+    let text = "the harbour opens at dawn\n".repeat(LARGE / 26 + 1);
+    server.write("notes", &[("large", &text)]);
+    (app, server)
+}
+
+/// Asks for the large document, and reads the status and no more; returns it and the connection.
+fn ask_and_leave_unread(server: &TestServer, key: &str) -> (u16, TcpStream) {
+    let mut stream = server.connect_narrowly();
+    let head = format!(
+        "GET {LARGE_PATH} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {key}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap();
+    (status_of(std::str::from_utf8(&status).unwrap()), stream)
+}
+
+#[test]
+fn of_large_answers_that_nobody_reads_one_caller_has_so_many_and_others_theirs() {
+    let (_app, server) = with_large_document();
+    let key = server.key(&["collections:read"], None);
+    let asked: Vec<_> = (0..ASKED)
+        .map(|_| ask_and_leave_unread(&server, &key))
+        .collect();
+    let given = asked.iter().filter(|(status, _)| *status == 200).count();
+    let refused = asked.iter().filter(|(status, _)| *status == 503).count();
+    assert_eq!((given, refused), (UNREAD_MAX, ASKED - UNREAD_MAX));
+    // Small answers are given, and others are given large ones, however many leave theirs unread.
+    server.ask("GET", "/v1/collections").key(&key).send().ok();
+    let others: Vec<_> = (0..3)
+        .map(|_| server.key(&["collections:read"], None))
+        .collect();
+    let held: Vec<_> = others
+        .iter()
+        .flat_map(|other| (0..UNREAD_MAX).map(|_| ask_and_leave_unread(&server, other)))
+        .collect();
+    let another = server.key(&["collections:read"], None);
+    let read = |key: &str| server.ask("GET", LARGE_PATH).key(key).send();
+    assert!(read(&another).ok()["text"].as_str().unwrap().len() >= LARGE);
+    let refused = read(&key);
+    assert!(!refused.header("retry-after").is_empty());
+    refused.problem(503, "overloaded");
+
+    drop((asked, held));
+    wait_until("there is room again", || read(&key).status == 200);
+    server.stop();
+}
+
+#[test]
+fn over_http2_the_same_number_is_left_unread() {
+    let (_app, server) = with_large_document();
+    let mut stream = server.connect();
+    // Of every answer one byte is taken.
+    const INITIAL_WINDOW_SIZE: u8 = 4;
+    let window = [0, INITIAL_WINDOW_SIZE, 0, 0, 0, 1];
+    let mut sent = frames::PREFACE.to_vec();
+    sent.extend(frames::frame(frames::SETTINGS, 0, 0, &window));
+    for number in 0..ASKED {
+        let id = u32::try_from(number * 2 + 1).unwrap();
+        sent.extend(frames::request(id, LARGE_PATH, &server.admin));
+    }
+    stream.write_all(&sent).unwrap();
+    let mut answer = Vec::new();
+    let given = loop {
+        let mut bytes = [0; 4_096];
+        let read = stream.read(&mut bytes).unwrap();
+        assert_ne!(read, 0, "{answer:?}");
+        answer.extend(&bytes[..read]);
+        let all = frames::split(&answer);
+        let heads: Vec<_> = all
+            .iter()
+            .filter(|(kind, _)| *kind == frames::HEADERS)
+            .collect();
+        if heads.len() == ASKED {
+            // 200, by its index.
+            break heads.iter().filter(|(_, head)| head[0] == 0x88).count();
+        }
+    };
+    assert_eq!(given, UNREAD_MAX);
+    drop(stream);
     server.stop();
 }

@@ -211,6 +211,17 @@ impl TestServer {
         stream
     }
 
+    /// The same by a client whose buffer is small, so that what it does not read stays with the server.
+    pub fn connect_narrowly(&self) -> TcpStream {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        socket.connect(&self.address().into()).unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(SILENCE_MAX)).unwrap();
+        stream.set_write_timeout(Some(SILENCE_MAX)).unwrap();
+        stream
+    }
+
     /// The same from one of twenty addresses of this machine: one alone may not have so many connections.
     pub fn connect_from(&self, number: u64) -> TcpStream {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
