@@ -45,6 +45,7 @@ pub(crate) mod measure;
 pub(crate) mod memory_guard;
 mod model;
 mod pending;
+mod refused_texts;
 mod remote;
 pub mod resilience;
 mod run;
@@ -269,6 +270,9 @@ impl Service {
         self.ending.told.notify_all();
         self.jobs.end();
         self.filler.end();
+        if let Some(remote) = &self.remote {
+            remote.end();
+        }
         for live in self.library().values() {
             live.yields().store(true, Ordering::Relaxed);
         }

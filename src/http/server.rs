@@ -45,6 +45,9 @@ const OPS_CONNECTIONS_MAX: usize = 64;
 /// How often the runtime shows that it is alive.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 
+/// A signal so soon after the first one is the same: wrappers pass theirs on to a process and to its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(300);
+
 /// How the server is asked to run, beyond the settings.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
@@ -219,7 +222,13 @@ impl Server {
                 Ok::<(), Error>(())
             })
         };
-        let result = runtime.block_on(self.until_end(warming));
+        let mut signals = {
+            let _entered = runtime.enter();
+            Signals::new()?
+        };
+        let result = runtime.block_on(self.until_end(&mut signals, warming));
+        // Closing may take its time as well.
+        runtime.spawn(end_at_once(signals, self.file.clone()));
         self.health.stop();
         self.service.close();
         self.ops_phase.send_replace(StopPhase::Ending);
@@ -231,19 +240,26 @@ impl Server {
     }
 
     /// Waits for the end, and lets requests end first.
-    async fn until_end(&self, warming: tokio::task::JoinHandle<Result<()>>) -> Result<()> {
-        let mut signals = Signals::new()?;
+    async fn until_end(
+        &self,
+        signals: &mut Signals,
+        warming: tokio::task::JoinHandle<Result<()>>,
+    ) -> Result<()> {
         tokio::select! {
             first = signals.next() => {
+                let asked = Instant::now();
                 let drained = self.drain(first);
+                let again = async {
+                    loop {
+                        signals.next().await;
+                        if asked.elapsed() >= SAME_SIGNAL {
+                            break;
+                        }
+                    }
+                };
                 tokio::select! {
                     () = drained => {}
-                    _ = signals.next() => {
-                        tracing::warn!("Ended at once by a second signal");
-                        let _ = std::fs::remove_file(&self.file);
-                        // What is not on disk was not acknowledged.
-                        std::process::exit(i32::from(ErrorCode::Interrupted.exit_code()));
-                    }
+                    () = again => exit_at_once(&self.file),
                 }
                 Ok(())
             }
@@ -283,6 +299,19 @@ impl Server {
         }
         self.phase.send_replace(StopPhase::Ending);
     }
+}
+
+/// Ends the process at the next signal.
+async fn end_at_once(mut signals: Signals, file: PathBuf) {
+    signals.next().await;
+    exit_at_once(&file);
+}
+
+/// Ends the process. What is not on disk was not acknowledged.
+fn exit_at_once(file: &Path) {
+    tracing::warn!("Ended at once by a second signal");
+    let _ = std::fs::remove_file(file);
+    std::process::exit(i32::from(ErrorCode::Interrupted.exit_code()));
 }
 
 /// Returns when loading has failed; never when it went well.

@@ -50,6 +50,18 @@ pub enum Fault {
     },
     /// The caller's, or ours: it says nothing about the dependency.
     Request,
+    /// Nobody's: the dependency was not asked at all.
+    NotAsked,
+}
+
+/// What a call is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Its answer. Where it fails, the dependency has failed; it may be made again.
+    Answer,
+    /// To see whether it can be answered. Where it fails, what was asked may be the reason, so that says nothing about the
+    /// dependency, and it is not made again: who asks finds out whose fault it was.
+    Trial,
 }
 
 /// Why a call brought nothing.
@@ -173,7 +185,7 @@ fn verdict(fault: Fault, is_last: bool) -> (Outcome, CallOutcome) {
         Fault::Overload { retry_after } => {
             (Outcome::Overload { retry_after }, CallOutcome::Overload)
         }
-        Fault::Request => (Outcome::Ignored, CallOutcome::Ignored),
+        Fault::Request | Fault::NotAsked => (Outcome::Ignored, CallOutcome::Ignored),
     }
 }
 
@@ -238,9 +250,10 @@ impl Circuit {
     /// error is. Dropped, it is cancelled.
     ///
     /// # Errors
-    /// That of the last attempt. A breaker that opens between two attempts does not hide why the first one failed.
+    /// That of the last attempt which was made: that another could not be does not hide why the first one failed.
     pub async fn call<T, E, F>(
         &self,
+        purpose: Purpose,
         deadline: Option<Instant>,
         mut attempt: impl FnMut(Attempt) -> F,
         fault: impl Fn(&E) -> Fault,
@@ -254,13 +267,18 @@ impl Circuit {
             None => now.plus(self.policy.timeout * self.policy.retry.attempts),
         };
         let mut retry = Retry::new(&self.policy.retry, &self.budget, deadline);
-        let mut failed = None;
+        let mut failed: Option<(CallError<E>, Fault)> = None;
         loop {
             let mut permit = match self.permit(now) {
                 Ok(permit) => permit,
-                Err(refused) => return Err(failed.unwrap_or(CallError::Open(refused))),
+                Err(refused) => {
+                    return Err(failed.map_or(CallError::Open(refused), |(error, _)| error));
+                }
             };
-            let room = self.make_room(now, deadline).await?;
+            let room = match self.make_room(now, deadline).await {
+                Ok(room) => room,
+                Err(busy) => return Err(self.not_repeated(permit, failed, busy)),
+            };
             now = self.clock.now();
             permit.begins(now);
             let left = now.until(deadline);
@@ -280,7 +298,11 @@ impl Circuit {
                 }
                 Ok(Err(error)) => {
                     let fault = fault(&error);
-                    (CallError::Failed(error), fault)
+                    let error = CallError::Failed(error);
+                    if fault == Fault::NotAsked && failed.is_some() {
+                        return Err(self.not_repeated(permit, failed, error));
+                    }
+                    (error, fault)
                 }
                 // A caller in more of a hurry than the dependency can be says nothing about it.
                 Err(_) if timeout < self.policy.breaker.slow_after.min(self.policy.timeout) => {
@@ -290,6 +312,9 @@ impl Circuit {
                 }
                 Err(_) => (CallError::TimedOut(timeout), Fault::Transient),
             };
+            let is_undecided =
+                purpose == Purpose::Trial && matches!(fault, Fault::Transient | Fault::Permanent);
+            let fault = if is_undecided { Fault::Request } else { fault };
             let failure = failure_of(fault);
             let next = retry.after(failure, now, &mut self.random());
             let (outcome, told) = verdict(fault, next.is_err());
@@ -303,7 +328,7 @@ impl Circuit {
             match next {
                 Ok(wait) => {
                     self.observer.retried();
-                    failed = Some(error);
+                    failed = Some((error, fault));
                     // Who waits takes no place from those who could call.
                     drop(room);
                     tokio::time::sleep(wait).await;
@@ -315,6 +340,21 @@ impl Circuit {
                 }
             }
         }
+    }
+
+    /// Ends a call of which another attempt cannot be made: it ended with the one before, if there was one.
+    fn not_repeated<E>(
+        &self,
+        permit: Permit<'_>,
+        failed: Option<(CallError<E>, Fault)>,
+        why: CallError<E>,
+    ) -> CallError<E> {
+        let Some((error, fault)) = failed else {
+            return why;
+        };
+        permit.record(verdict(fault, true).0, self.clock.now());
+        self.observer.gave_up(RetryError::Refused);
+        error
     }
 
     /// Begins work of our own that is not repeated, unless the breaker is open. Say how it ended; a panic counts as a
@@ -364,6 +404,6 @@ fn failure_of(fault: Fault) -> Failure {
     match fault {
         Fault::Transient => Failure::Transient,
         Fault::Overload { retry_after } => Failure::Throttled { retry_after },
-        Fault::Permanent | Fault::Request => Failure::Final,
+        Fault::Permanent | Fault::Request | Fault::NotAsked => Failure::Final,
     }
 }

@@ -14,13 +14,16 @@ use embedder_reliability::rate_limiter::{
 };
 use serde::Serialize;
 
-use super::circuit::{Attempt, CallError, Circuit, Fault};
+use super::circuit::{Attempt, CallError, Circuit, Fault, Purpose};
 
 mod answer;
 mod transport;
 
 use answer::BadAnswer;
 pub use transport::{HttpTransport, Sent, Transport, TransportError};
+
+/// What any provider takes.
+const HARMLESS: &str = "a word";
 
 /// What is said of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +80,7 @@ impl ProviderError {
     pub fn fault(&self) -> Fault {
         match self {
             // Our own limit says nothing about the provider.
-            ProviderError::TooSoon { .. } => Fault::Request,
+            ProviderError::TooSoon { .. } => Fault::NotAsked,
             ProviderError::Transport(TransportError::Unsendable) => Fault::Request,
             ProviderError::Transport(_) => Fault::Transient,
             // The same texts would bring the same answer.
@@ -155,24 +158,44 @@ impl Provider {
     /// Those of the first batch that fails; vectors of batches before it are lost.
     pub async fn embed(
         &self,
+        purpose: Purpose,
         texts: &[String],
         deadline: Option<Instant>,
     ) -> Result<Vec<Vec<f32>>, CallError<ProviderError>> {
         let mut vectors = Vec::with_capacity(texts.len());
         for batch in self.batches(texts) {
-            let body = self.body(batch);
-            self.keep_pace(deadline).await.map_err(CallError::Failed)?;
-            let made = self
-                .circuit
-                .call(
-                    deadline,
-                    |attempt| self.ask(body.clone(), batch.len(), attempt),
-                    ProviderError::fault,
-                )
-                .await?;
-            vectors.extend(made);
+            let made = self.call(purpose, batch, deadline, ProviderError::fault);
+            vectors.extend(made.await?);
         }
         Ok(vectors)
+    }
+
+    /// Sees whether it works at all, by a text that anything takes: one that refuses it refuses everything.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn check(&self) -> Result<(), CallError<ProviderError>> {
+        let fault = |error: &ProviderError| match (error, error.fault()) {
+            (ProviderError::Status { .. }, Fault::Request) => Fault::Permanent,
+            (_, fault) => fault,
+        };
+        let texts = [HARMLESS.to_owned()];
+        self.call(Purpose::Answer, &texts, None, fault)
+            .await
+            .map(drop)
+    }
+
+    async fn call(
+        &self,
+        purpose: Purpose,
+        texts: &[String],
+        deadline: Option<Instant>,
+        fault: impl Fn(&ProviderError) -> Fault,
+    ) -> Result<Vec<Vec<f32>>, CallError<ProviderError>> {
+        let body = self.body(texts);
+        self.keep_pace(deadline).await.map_err(CallError::Failed)?;
+        let attempt = |attempt| self.ask(body.clone(), texts.len(), attempt);
+        self.circuit.call(purpose, deadline, attempt, fault).await
     }
 
     async fn ask(
@@ -355,7 +378,14 @@ mod tests {
         let answers = [3, 1, 1, 2].map(|count| sent(200, &vectors(count)));
         let (provider, script) = provider(answers.into());
         let all = texts(&["a", "b", "c", "d234567", "longer than ten bytes", "e", "f"]);
-        assert_eq!(provider.embed(&all, None).await.unwrap().len(), 7);
+        assert_eq!(
+            provider
+                .embed(Purpose::Answer, &all, None)
+                .await
+                .unwrap()
+                .len(),
+            7
+        );
         let asked = script.asked.lock().unwrap();
         let inputs: Vec<_> = asked.iter().map(|body| body["input"].clone()).collect();
         assert_eq!(
@@ -375,10 +405,18 @@ mod tests {
         let hiccups = [sent(502, &json!({})), Err(TransportError::Broken)];
         let answers = hiccups.into_iter().chain([sent(200, &vectors(1))]);
         let (there, _) = provider(answers.collect());
-        assert!(there.embed(&texts(&["a"]), None).await.is_ok());
+        assert!(
+            there
+                .embed(Purpose::Answer, &texts(&["a"]), None)
+                .await
+                .is_ok()
+        );
         for status in [400, 401, 413, 422] {
             let (there, script) = provider(vec![sent(status, &json!({"error": "no"}))]);
-            let error = there.embed(&texts(&["a"]), None).await.unwrap_err();
+            let error = there
+                .embed(Purpose::Answer, &texts(&["a"]), None)
+                .await
+                .unwrap_err();
             assert!(error.to_string().contains(&status.to_string()), "{error}");
             assert_eq!(script.asked.lock().unwrap().len(), 1);
         }
@@ -390,7 +428,10 @@ mod tests {
             let answers = (0..20).map(|_| sent(status, &json!({}))).collect();
             let (there, _) = provider(answers);
             for _ in 0..3 {
-                there.embed(&texts(&["a"]), None).await.unwrap_err();
+                there
+                    .embed(Purpose::Answer, &texts(&["a"]), None)
+                    .await
+                    .unwrap_err();
             }
             assert_eq!(there.circuit().breaker().state(), expected, "{status}");
         };
@@ -405,7 +446,10 @@ mod tests {
         let wrong = json!({"data": [{"index": 0, "embedding": [0.5]}]});
         let (there, script) = provider((0..3).map(|_| sent(200, &wrong)).collect());
         for _ in 0..3 {
-            let error = there.embed(&texts(&["a"]), None).await.unwrap_err();
+            let error = there
+                .embed(Purpose::Answer, &texts(&["a"]), None)
+                .await
+                .unwrap_err();
             assert!(matches!(
                 error,
                 CallError::Failed(ProviderError::BadAnswer(_))

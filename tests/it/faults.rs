@@ -8,6 +8,7 @@ mod abuse;
 mod clock;
 mod disk;
 mod encoder;
+mod filling;
 mod indexes;
 mod limits;
 mod load;

@@ -1,6 +1,7 @@
 //! What makes vectors of documents: the model of this machine, or a provider elsewhere.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use embedder_inference::{InputKind, Tokens, Workspace};
 
@@ -26,12 +27,38 @@ pub trait EmbedDocuments: Send + Sync {
     /// Returns the length of a vector.
     fn dimensions(&self) -> usize;
 
-    /// Returns the vectors of texts. `workspace` is of one thread and used again.
+    /// Returns how many texts it should be given at a time.
+    fn texts_at_a_time(&self) -> usize;
+
+    /// Returns how many threads can make it work at once.
+    fn threads_max(&self) -> usize;
+
+    /// Returns the vectors of texts. `workspace` is of one thread and used again. It waits for its turn, however long that
+    /// takes, unless `stop` is set.
     ///
     /// # Errors
-    /// An encoder or a provider that fails, or is ending.
-    fn embed(&self, workspace: &mut Workspace, texts: &[String]) -> Result<EmbeddedTexts>;
+    /// [`Error::Interrupted`](crate::error::Error::Interrupted) where it was stopped, or is ending. Any other may be that
+    /// of the texts: [`EmbedDocuments::check`] tells.
+    fn embed(
+        &self,
+        workspace: &mut Workspace,
+        texts: &[String],
+        stop: &AtomicBool,
+    ) -> Result<EmbeddedTexts>;
+
+    /// Sees whether it works at all, by a text that anything takes.
+    ///
+    /// # Errors
+    /// Why it does not.
+    fn check(&self, workspace: &mut Workspace, stop: &AtomicBool) -> Result<()>;
 }
+
+/// Texts that the model of this machine is given at a time: long enough to amortise the hand-over, short enough that Ctrl-C
+/// is answered within a fraction of a second.
+const TEXTS_AT_A_TIME: usize = 16;
+
+/// What any model takes.
+const HARMLESS: &str = "a word";
 
 /// Makes vectors of tokens.
 type Encode<'a> =
@@ -63,7 +90,20 @@ impl EmbedDocuments for LocalDocuments<'_> {
         self.embedder.dimensions()
     }
 
-    fn embed(&self, workspace: &mut Workspace, texts: &[String]) -> Result<EmbeddedTexts> {
+    fn texts_at_a_time(&self) -> usize {
+        TEXTS_AT_A_TIME
+    }
+
+    fn threads_max(&self) -> usize {
+        usize::MAX
+    }
+
+    fn embed(
+        &self,
+        workspace: &mut Workspace,
+        texts: &[String],
+        _: &AtomicBool,
+    ) -> Result<EmbeddedTexts> {
         let tokens: Vec<Tokens> = texts
             .iter()
             .map(|text| self.embedder.tokenize(text, InputKind::Document))
@@ -71,5 +111,10 @@ impl EmbedDocuments for LocalDocuments<'_> {
         let truncated = tokens.iter().filter(|tokens| tokens.truncated).count() as u64;
         let numbers = (self.encode)(&self.embedder, workspace, tokens)?;
         Ok(EmbeddedTexts { numbers, truncated })
+    }
+
+    fn check(&self, workspace: &mut Workspace, stop: &AtomicBool) -> Result<()> {
+        self.embed(workspace, &[HARMLESS.to_owned()], stop)
+            .map(drop)
     }
 }

@@ -36,11 +36,21 @@ pub trait Surroundings: Sync {
     /// Called by each thread of the run when it begins.
     fn begin_worker(&self);
 
-    /// Whether what makes vectors has refused a text before.
-    fn is_refused(&self, text: EmbedHash) -> bool;
+    /// Whether what makes vectors of this fingerprint made none of a text lately, and should not be asked again.
+    fn is_refused(&self, fingerprint: &str, text: EmbedHash) -> bool;
 
-    /// Called when what makes vectors refuses a text for what it is. Its chunk stays without a vector.
-    fn refused(&self, chunk: &ChunkRow, text: EmbedHash, why: &Error);
+    /// Called when what makes vectors of this fingerprint works, and makes none of a text. Its chunk stays without a vector
+    /// for now.
+    ///
+    /// # Errors
+    /// More are refused than can be remembered.
+    fn refused(
+        &self,
+        fingerprint: &str,
+        chunk: &ChunkRow,
+        text: EmbedHash,
+        why: &Error,
+    ) -> Result<()>;
 }
 
 /// Loads a model, once.
@@ -89,11 +99,12 @@ impl Surroundings for Alone<'_> {
 
     fn begin_worker(&self) {}
 
-    fn is_refused(&self, _: EmbedHash) -> bool {
+    fn is_refused(&self, _: &str, _: EmbedHash) -> bool {
         false
     }
 
-    fn refused(&self, chunk: &ChunkRow, _: EmbedHash, why: &Error) {
+    fn refused(&self, _: &str, chunk: &ChunkRow, _: EmbedHash, why: &Error) -> Result<()> {
         tracing::warn!(path = %chunk.path, line = chunk.start_line, "A chunk stays without a vector: {why}");
+        Ok(())
     }
 }

@@ -15,18 +15,14 @@ use super::prepare::embed_hash;
 use super::progress::{Event, Progress};
 use super::surroundings::Surroundings;
 use super::workers;
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, Result};
 use crate::store::{ChunkId, ChunkRow, CollectionId, EmbedHash, ModelId, StoreWriter};
 
 /// Chunks taken from the store at a time.
 const PAGE: usize = 2_048;
 
-/// Texts that a worker takes at a time: long enough to amortise the hand-over, short enough that Ctrl-C is answered
-/// within a fraction of a second.
-const BATCH: usize = 16;
-
-/// What anything that makes vectors takes.
-const HARMLESS: &str = "a word";
+/// How often a text by itself is given to what makes vectors, before it is taken for the reason that there is none.
+const TRIALS: u32 = 3;
 
 /// How long computed vectors wait for their transaction. After a kill this much work is repeated.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
@@ -38,11 +34,12 @@ pub(crate) struct Embedded {
     pub(crate) truncated: u64,
 }
 
-/// Vectors of one batch, with how many of its texts were cut.
+/// What was made of one batch: vectors, also where others of it failed, with how many texts were cut.
 #[derive(Default)]
 struct Batch {
     vectors: Vec<(EmbedHash, Vec<f32>)>,
     truncated: u64,
+    failed: Option<Error>,
 }
 
 /// Computes the missing vectors of a collection.
@@ -108,20 +105,32 @@ impl Fill<'_> {
     ) -> Result<()> {
         // Texts of like length in one batch: the workers finish together, and a batch fits the encoder's chunks.
         page.sort_by_key(|chunk| chunk.text.len());
+        // Where one fails, no other is begun; those under way are paid for.
+        let has_failed = AtomicBool::new(false);
         workers::spread(
-            page.chunks(BATCH),
-            self.threads,
+            page.chunks(self.documents.texts_at_a_time().max(1)),
+            self.threads.min(self.documents.threads_max()),
             self.stop,
             || {
                 self.surroundings.begin_worker();
                 Workspace::default()
             },
-            |workspace, chunks| self.embed(workspace, chunks),
+            |workspace, chunks| {
+                if has_failed.load(Ordering::Relaxed) {
+                    return Batch::default();
+                }
+                let batch = self.embed(workspace, chunks);
+                if batch.failed.is_some() {
+                    has_failed.store(true, Ordering::Relaxed);
+                }
+                batch
+            },
             |batches| self.store_all(db, model, batches, each),
         )
     }
 
-    fn embed(&self, workspace: &mut Workspace, chunks: &[ChunkRow]) -> Result<Batch> {
+    fn embed(&self, workspace: &mut Workspace, chunks: &[ChunkRow]) -> Batch {
+        let fingerprint = self.documents.fingerprint();
         let texts: Vec<(&ChunkRow, String, EmbedHash)> = chunks
             .iter()
             .map(|chunk| {
@@ -129,15 +138,15 @@ impl Fill<'_> {
                 let hash = embed_hash(&text);
                 (chunk, text, hash)
             })
-            .filter(|(_, _, hash)| !self.surroundings.is_refused(*hash))
+            .filter(|(_, _, hash)| !self.surroundings.is_refused(fingerprint, *hash))
             .collect();
         let mut batch = Batch::default();
-        self.embed_texts(workspace, &texts, &mut batch)?;
-        Ok(batch)
+        batch.failed = self.embed_texts(workspace, &texts, &mut batch).err();
+        batch
     }
 
-    /// Embeds texts. Where they are refused for what they are, they are halved until it is known which one it was: the
-    /// others have done nothing wrong.
+    /// Embeds texts. Where what makes the vectors works and makes none of these, they are halved until it is known which
+    /// one is the reason: the others have done nothing wrong.
     fn embed_texts(
         &self,
         workspace: &mut Workspace,
@@ -148,56 +157,48 @@ impl Fill<'_> {
             return Ok(());
         };
         let words: Vec<String> = texts.iter().map(|(_, text, _)| text.clone()).collect();
-        match self.documents.embed(workspace, &words) {
-            Ok(EmbeddedTexts { numbers, truncated }) => {
-                let vectors = numbers.chunks_exact(self.documents.dimensions());
-                let hashes = texts.iter().map(|(_, _, hash)| *hash);
-                batch
-                    .vectors
-                    .extend(hashes.zip(vectors.map(<[f32]>::to_vec)));
-                batch.truncated += truncated;
-                Ok(())
+        let trials = if others.is_empty() { TRIALS } else { 1 };
+        let mut why = None;
+        for _ in 0..trials {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
             }
-            Err(error) if error.code() != ErrorCode::InvalidRequest => Err(error),
-            Err(error) if others.is_empty() => {
-                // Unless anything is refused, or was a moment ago: then it is not this text's fault.
-                self.documents.embed(workspace, &[HARMLESS.to_owned()])?;
-                match self.documents.embed(workspace, &words) {
-                    Err(again) if again.code() == ErrorCode::InvalidRequest => {
-                        self.surroundings.refused(chunk, *hash, &again);
-                        Ok(())
-                    }
-                    Err(again) => Err(again),
-                    // It is made once more with the others of its page.
-                    Ok(_) => Err(error),
+            match self.documents.embed(workspace, &words, self.stop) {
+                Ok(EmbeddedTexts { numbers, truncated }) => {
+                    let vectors = numbers.chunks_exact(self.documents.dimensions());
+                    let hashes = texts.iter().map(|(_, _, hash)| *hash);
+                    batch
+                        .vectors
+                        .extend(hashes.zip(vectors.map(<[f32]>::to_vec)));
+                    batch.truncated += truncated;
+                    return Ok(());
                 }
+                Err(error @ (Error::Interrupted | Error::Busy { .. })) => return Err(error),
+                Err(error) => why = Some(error),
             }
-            Err(_) => {
-                let (left, right) = texts.split_at(texts.len() / 2);
-                self.embed_texts(workspace, left, batch)?;
-                self.embed_texts(workspace, right, batch)
-            }
+            self.documents.check(workspace, self.stop)?;
         }
+        if let (true, Some(why)) = (others.is_empty(), why) {
+            let fingerprint = self.documents.fingerprint();
+            return self.surroundings.refused(fingerprint, chunk, *hash, &why);
+        }
+        let (left, right) = texts.split_at(texts.len() / 2);
+        self.embed_texts(workspace, left, batch)?;
+        self.embed_texts(workspace, right, batch)
     }
 
     fn store_all(
         &self,
         db: &mut dyn StoreWriter,
         model: ModelId,
-        batches: mpsc::Receiver<Result<Batch>>,
+        batches: mpsc::Receiver<Batch>,
         each: &mut dyn FnMut(&Batch),
     ) -> Result<()> {
         let mut waiting = Vec::new();
         let mut committed = Instant::now();
         let mut failed = None;
-        for batch in batches {
-            let batch = match batch {
-                Ok(batch) => batch,
-                Err(error) => {
-                    failed = Some(error);
-                    break;
-                }
-            };
+        for mut batch in batches {
+            failed = failed.or(batch.failed.take());
             each(&batch);
             waiting.extend(batch.vectors);
             if committed.elapsed() >= COMMIT_EVERY {
@@ -207,7 +208,6 @@ impl Fill<'_> {
                 committed = Instant::now();
             }
         }
-        // Also those that were computed before one failed.
         db.put_vectors(model, &waiting)?;
         self.surroundings.vectors_stored(db, self.collection)?;
         failed.map_or(Ok(()), Err)

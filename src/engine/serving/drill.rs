@@ -17,7 +17,9 @@ use super::supervisor::{RecoveryResult, RecoveryStrategy};
 use crate::engine::search::filter::Filter;
 use crate::engine::search::{Mode, SearchRequest};
 use crate::error::{Error, Result};
-use crate::outbound::circuit::{CallOutcome, Circuit, CircuitObserver, CircuitPolicy, Fault};
+use crate::outbound::circuit::{
+    CallOutcome, Circuit, CircuitObserver, CircuitPolicy, Fault, Purpose,
+};
 
 /// Callers of the dead dependency that the drill of retries makes up.
 const CALLERS: u32 = 1_000;
@@ -264,7 +266,9 @@ async fn ask_the_dead(circuit: &Circuit, calls: &AtomicU32) {
         calls.fetch_add(1, Ordering::Relaxed);
         async { Err::<(), ()>(()) }
     };
-    let dead = circuit.call(None, attempt, |()| Fault::Transient).await;
+    let dead = circuit
+        .call(Purpose::Answer, None, attempt, |()| Fault::Transient)
+        .await;
     debug_assert!(dead.is_err(), "it is dead");
 }
 

@@ -3,28 +3,42 @@
 //! What is missing is a question to the store, so nothing that is pending can be forgotten: the filler is woken by each
 //! write, at the start, and when a model can be had that could not be had before.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use embedder_reliability::Timestamp;
 
 use super::Service;
 use super::live::LiveCollection;
+use super::refused_texts::RefusedTexts;
 use super::run::ServerRun;
 use crate::engine::background::step_back;
+use crate::engine::ingest::embed_documents::EmbedDocuments;
 use crate::engine::ingest::progress::Silent;
 use crate::engine::ingest::vectors::Fill;
 use crate::error::{Error, Result};
-use crate::store::{CollectionId, CollectionKind, EmbedHash};
+use crate::store::{CollectionId, CollectionKind};
 
-/// Texts that are remembered as refused; beyond that all are tried again.
-const REFUSED_MAX: usize = 10_000;
+/// How long a collection is left alone that could not be filled: first, and at most.
+const PAUSE_MIN: Duration = Duration::from_secs(5);
+const PAUSE_MAX: Duration = Duration::from_secs(120);
+
+/// How long a collection is left alone.
+struct Pause {
+    time: Duration,
+    until: Timestamp,
+}
 
 /// Which collections may lack vectors.
 #[derive(Default)]
 pub(crate) struct Filler {
-    /// Texts that whatever makes the vectors refused for what they are.
-    refused: Mutex<HashSet<EmbedHash>>,
+    /// Texts of which no vectors are made.
+    refused: Mutex<RefusedTexts>,
+    /// Collections that could not be filled, and are left alone for a while.
+    pauses: Mutex<BTreeMap<CollectionId, Pause>>,
     woken: Mutex<BTreeMap<CollectionId, Arc<LiveCollection>>>,
     arrived: Condvar,
     stop: AtomicBool,
@@ -40,22 +54,38 @@ impl Filler {
         self.arrived.notify_one();
     }
 
-    /// Whether a text was refused.
-    pub(super) fn is_refused(&self, text: EmbedHash) -> bool {
-        self.refused_texts().contains(&text)
-    }
-
-    /// Remembers that a text was refused, so that it is not sent again and again.
-    pub(super) fn refuse(&self, text: EmbedHash) {
-        let mut refused = self.refused_texts();
-        if refused.len() >= REFUSED_MAX {
-            refused.clear();
-        }
-        refused.insert(text);
-    }
-
-    fn refused_texts(&self) -> MutexGuard<'_, HashSet<EmbedHash>> {
+    /// Returns the texts of which no vectors are made.
+    pub(super) fn refused(&self) -> MutexGuard<'_, RefusedTexts> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets what it failed at: what makes the vectors had failed, and works again.
+    pub(super) fn start_afresh(&self) {
+        self.pauses().clear();
+        self.refused().forget_doubtful();
+    }
+
+    fn pauses(&self) -> MutexGuard<'_, BTreeMap<CollectionId, Pause>> {
+        self.pauses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a collection is left alone for now.
+    fn is_paused(&self, collection: CollectionId, now: Timestamp) -> bool {
+        let pauses = self.pauses();
+        pauses
+            .get(&collection)
+            .is_some_and(|pause| now < pause.until)
+    }
+
+    /// Leaves a collection alone that could not be filled, longer each time.
+    fn pause(&self, collection: CollectionId, now: Timestamp) {
+        let mut pauses = self.pauses();
+        let before = pauses
+            .get(&collection)
+            .map_or(Duration::ZERO, |pause| pause.time);
+        let time = (before * 2).clamp(PAUSE_MIN, PAUSE_MAX);
+        let until = now.plus(time);
+        pauses.insert(collection, Pause { time, until });
     }
 
     /// Whether it has ended.
@@ -115,30 +145,47 @@ impl Service {
     }
 
     fn fill_as_far_as_possible(&self, live: &Arc<LiveCollection>) {
+        let collection = live.collection().id;
+        if self.filler.is_paused(collection, self.clock.now()) {
+            // It is woken again before long.
+            return;
+        }
         let filled = catch_unwind(AssertUnwindSafe(|| self.fill(live)))
             .unwrap_or_else(|_| Err(Error::Internal("filling in vectors panicked".to_owned())));
         match filled {
-            Ok(()) | Err(Error::CollectionMissing { .. }) => {}
+            Ok(()) | Err(Error::CollectionMissing { .. }) => {
+                self.filler.pauses().remove(&collection);
+            }
             // Somebody was in a hurry; the rest comes after them.
             Err(Error::Interrupted) if !self.filler.is_ended() => self.filler.wake(live),
             Err(Error::Interrupted) => {}
-            Err(error) => tracing::warn!(
-                collection = %live.collection().name,
-                code = error.code().name(),
-                "Vectors are still pending: {error}"
-            ),
+            Err(error) => {
+                self.filler.pause(collection, self.clock.now());
+                tracing::warn!(
+                    collection = %live.collection().name,
+                    code = error.code().name(),
+                    "Vectors are still pending: {error}"
+                );
+            }
         }
     }
 
     fn fill(&self, live: &Arc<LiveCollection>) -> Result<()> {
-        // It is woken again when what makes the vectors works.
-        let Some(documents) = self.documents(live) else {
-            return Ok(());
+        let filled = match self.documents(live) {
+            Some(documents) => self.fill_with(&*documents, live),
+            // It is woken again when what makes the vectors works.
+            None => Ok(()),
         };
+        let db = self.connections.take()?;
+        self.count_pending(db.store(), live)?;
+        filled
+    }
+
+    fn fill_with(&self, documents: &dyn EmbedDocuments, live: &LiveCollection) -> Result<()> {
         let _filling = live.fill();
         let fill = Fill {
             collection: live.collection().id,
-            documents: &*documents,
+            documents,
             surroundings: &ServerRun {
                 service: self,
                 live,

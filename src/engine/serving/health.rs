@@ -128,7 +128,7 @@ fn provider(service: &Service) -> Verdict {
         (Some(circuit), Some(remote)) => {
             if circuit.breaker().state() != CircuitState::Closed {
                 // Through its circuit: the call is a probe.
-                let _ = remote.can_embed();
+                let _ = remote.check();
             }
             service.verdict_of(circuit)
         }
@@ -204,7 +204,7 @@ impl Service {
         let pending: u64 = self
             .library()
             .values()
-            .filter_map(|live| live.pending_vectors())
+            .filter_map(|live| live.pending_vectors_as_known())
             .sum();
         metrics
             .documents_pending_vectors

@@ -326,11 +326,8 @@ impl Service {
             Ok(_) => JobState::Done,
             // What it then fails with is that its collection is gone, say.
             Err(_) if is_cancelled => JobState::Cancelled,
-            // The encoder stops first and says so.
-            Err(error)
-                if is_ending
-                    && matches!(error.code(), ErrorCode::Interrupted | ErrorCode::NotReady) =>
-            {
+            // What it used ends as well, and says so in many ways.
+            Err(_) if is_ending => {
                 row.finished_ms = None;
                 JobState::Queued
             }

@@ -58,10 +58,15 @@ pub(crate) struct LiveCollection {
     is_gone: AtomicBool,
     is_broken: AtomicBool,
     is_left_unfilled: AtomicBool,
+    /// Chunks without a vector, as the filler counted them last.
+    pending_counted: AtomicU64,
     /// How many wait for `filling` and should not have to.
     in_a_hurry: AtomicUsize,
     yields: AtomicBool,
 }
+
+/// Stands for a number that nobody has counted yet.
+const UNKNOWN: u64 = u64::MAX;
 
 /// How far the text index and the view have followed the store.
 struct Follow {
@@ -94,6 +99,7 @@ impl LiveCollection {
             is_gone: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
             is_left_unfilled: AtomicBool::new(false),
+            pending_counted: AtomicU64::new(UNKNOWN),
             in_a_hurry: AtomicUsize::new(0),
             yields: AtomicBool::new(false),
         }
@@ -260,6 +266,19 @@ impl LiveCollection {
     pub(crate) fn pending_vectors(&self) -> Option<u64> {
         let view = self.view.try_read().ok()?;
         pending_in(view.as_ref()?)
+    }
+
+    /// Returns the same, or where there is no view what the filler has counted last, if it has.
+    pub(crate) fn pending_vectors_as_known(&self) -> Option<u64> {
+        self.pending_vectors().or_else(|| {
+            let counted = self.pending_counted.load(Ordering::Relaxed);
+            (counted != UNKNOWN).then_some(counted)
+        })
+    }
+
+    /// Takes note of what was counted.
+    pub(super) fn set_pending_vectors(&self, pending: u64) {
+        self.pending_counted.store(pending, Ordering::Relaxed);
     }
 
     /// Returns the same, however long the view is being changed; none as well where it does not follow the store.

@@ -20,7 +20,7 @@ use crate::engine::embed::batcher::{
     BatchObserver, Batcher, BatcherLimits, Encode, Lane, Pending, Refused, Threads, Vectors,
 };
 use crate::error::{Error, ErrorCode, Full, Result};
-use crate::outbound::circuit::{Attempt, CallError, Circuit, Fault};
+use crate::outbound::circuit::{Attempt, CallError, Circuit, Fault, Purpose};
 
 /// When a call that found no room is worth making again.
 pub(super) const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -137,7 +137,7 @@ impl Model {
             async { Ok::<_, Error>(submitted?.await?) }
         };
         let vectors = circuit
-            .call(Some(deadline), attempt, fault_of)
+            .call(Purpose::Answer, Some(deadline), attempt, fault_of)
             .await
             .map_err(|error| unavailable("the encoder", error))?;
         let vector = Arc::new(QueryVector::new(&vectors.into_numbers())?);

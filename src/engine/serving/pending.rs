@@ -78,6 +78,14 @@ impl Service {
         Some(retry_after.unwrap_or(BUSY_RETRY_AFTER))
     }
 
+    /// Counts what is pending in a collection, unless its view tells.
+    pub(super) fn count_pending(&self, store: &dyn Store, live: &LiveCollection) -> Result<()> {
+        if live.pending_vectors().is_none() && self.vectors_for(live).is_some() {
+            live.set_pending_vectors(self.pending_of(store, live)?);
+        }
+        Ok(())
+    }
+
     fn pending_of(&self, store: &dyn Store, live: &LiveCollection) -> Result<u64> {
         if let Some(pending) = live.pending_vectors_now() {
             return Ok(pending);

@@ -4,7 +4,8 @@
 //! those of another model. Only texts of collections that opted in, and queries about them, are sent.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use embedder_index::QueryVector;
 use embedder_index::embedded_text::query_text;
@@ -14,6 +15,7 @@ use reqwest::Url;
 
 use super::dependencies::left_alone;
 use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
 
 use super::live::VectorsOf;
 use super::model::{BUSY_RETRY_AFTER, QUERY_VECTORS};
@@ -21,10 +23,16 @@ use super::workers::{Waiter, Workers};
 use crate::config::RemoteEmbedding;
 use crate::engine::ingest::embed_documents::{EmbedDocuments, EmbeddedTexts};
 use crate::error::{Error, ErrorCode, Full, Result};
-use crate::outbound::circuit::{CallError, Circuit, Fault};
+use crate::outbound::circuit::{CallError, Circuit, Fault, Purpose};
 use crate::outbound::provider::{
     HttpTransport, Provider, ProviderError, ProviderSettings, Transport,
 };
+
+/// Texts of documents that go out at a time, at most: where one of them is refused, it is found among them.
+const TEXTS_MAX: usize = 64;
+
+/// Longest pause before it is seen whether to go on waiting.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A remote provider at work.
 pub(crate) struct RemoteModel {
@@ -33,6 +41,10 @@ pub(crate) struct RemoteModel {
     queries: Cache<Arc<str>, Arc<QueryVector>>,
     /// How threads of our own wait for their calls.
     waiter: Waiter,
+    /// Calls for documents that may be under way at once; one more is left to queries.
+    at_once: Semaphore,
+    at_once_max: usize,
+    is_ended: watch::Sender<bool>,
 }
 
 impl RemoteModel {
@@ -66,6 +78,7 @@ impl RemoteModel {
             batch_bytes_max: settings.batch_bytes_max,
             calls_per_minute_max: settings.calls_per_minute_max,
         };
+        let at_once_max = circuit.policy().at_once_max.saturating_sub(1).max(1);
         Ok(RemoteModel {
             provider: Provider::new(of_provider, transport, circuit),
             vectors_of: VectorsOf {
@@ -74,6 +87,9 @@ impl RemoteModel {
             },
             queries: Cache::new(QUERY_VECTORS),
             waiter,
+            at_once: Semaphore::new(at_once_max),
+            at_once_max,
+            is_ended: watch::Sender::new(false),
         })
     }
 
@@ -98,7 +114,10 @@ impl RemoteModel {
             return Ok(known);
         }
         let texts = [query_text(query)];
-        let vectors = self.provider.embed(&texts, Some(deadline)).await;
+        let vectors = self
+            .provider
+            .embed(Purpose::Answer, &texts, Some(deadline))
+            .await;
         let vectors = vectors.map_err(error_of).map_err(of_query)?;
         let numbers = vectors.first().map_or(&[][..], Vec::as_slice);
         let vector = Arc::new(QueryVector::new(numbers)?);
@@ -106,12 +125,59 @@ impl RemoteModel {
         Ok(vector)
     }
 
-    /// Whether the provider embeds a text. It waits for the answer.
-    pub(crate) fn can_embed(&self) -> bool {
-        let texts = ["a word".to_owned()];
-        self.waiter
-            .wait_for(self.provider.embed(&texts, None))
-            .is_ok()
+    /// Sees whether it works at all. It waits for the answer.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.wait_for(async { self.provider.check().await.map_err(error_of) })
+    }
+
+    /// Ends calls that nobody waits for with a deadline. What they were made for is made by the next server.
+    pub(crate) fn end(&self) {
+        self.is_ended.send_replace(true);
+    }
+
+    /// Waits for a call, unless the server ends.
+    fn wait_for<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut is_ended = self.is_ended.subscribe();
+        self.waiter.wait_for(async {
+            tokio::select! {
+                // In this order, so that a simulation is the same each time.
+                biased;
+                _ = is_ended.wait_for(|is_ended| *is_ended) => Err(Error::Interrupted),
+                ended = call => ended,
+            }
+        })
+    }
+
+    /// Makes a call for documents, which have time: it waits where no more may be under way, or none may be made now.
+    fn wait_patiently<T>(
+        &self,
+        stop: &AtomicBool,
+        call: impl AsyncFn() -> Result<T, CallError<ProviderError>>,
+    ) -> Result<T> {
+        let is_stopped = || stop.load(Ordering::Relaxed);
+        self.wait_for(async {
+            let _place = loop {
+                match tokio::time::timeout(PATIENCE, self.at_once.acquire()).await {
+                    Ok(place) => break place,
+                    Err(_) if is_stopped() => return Err(Error::Interrupted),
+                    Err(_) => {}
+                }
+            };
+            loop {
+                let wait = match call().await {
+                    Err(CallError::Failed(ProviderError::TooSoon { retry_after })) => retry_after,
+                    Err(CallError::Busy) => BUSY_RETRY_AFTER,
+                    ended => return ended.map_err(error_of),
+                };
+                if is_stopped() {
+                    return Err(Error::Interrupted);
+                }
+                tokio::time::sleep(wait.min(PATIENCE)).await;
+            }
+        })
     }
 }
 
@@ -128,16 +194,31 @@ impl EmbedDocuments for &RemoteModel {
         self.vectors_of.dimensions
     }
 
-    fn embed(&self, _: &mut Workspace, texts: &[String]) -> Result<EmbeddedTexts> {
-        let vectors = self
-            .waiter
-            .wait_for(self.provider.embed(texts, None))
-            .map_err(error_of)?;
+    fn texts_at_a_time(&self) -> usize {
+        self.provider.settings().batch_texts_max.min(TEXTS_MAX)
+    }
+
+    fn threads_max(&self) -> usize {
+        self.at_once_max
+    }
+
+    fn embed(
+        &self,
+        _: &mut Workspace,
+        texts: &[String],
+        stop: &AtomicBool,
+    ) -> Result<EmbeddedTexts> {
+        let call = async || self.provider.embed(Purpose::Trial, texts, None).await;
+        let vectors = self.wait_patiently(stop, call)?;
         Ok(EmbeddedTexts {
             numbers: vectors.concat(),
             // A provider does not say.
             truncated: 0,
         })
+    }
+
+    fn check(&self, _: &mut Workspace, stop: &AtomicBool) -> Result<()> {
+        self.wait_patiently(stop, async || self.provider.check().await)
     }
 }
 
@@ -185,7 +266,7 @@ fn error_of(error: CallError<ProviderError>) -> Error {
                 Fault::Request if matches!(error, ProviderError::Status { .. }) => {
                     ErrorCode::InvalidRequest
                 }
-                Fault::Request => ErrorCode::DependencyUnavailable,
+                Fault::Request | Fault::NotAsked => ErrorCode::DependencyUnavailable,
                 Fault::Permanent if matches!(error, ProviderError::BadAnswer(_)) => {
                     ErrorCode::BadUpstream
                 }

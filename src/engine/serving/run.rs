@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use embedder_inference::{Tokens, Workspace};
+use embedder_reliability::Timestamp;
 use embedder_reliability::circuit_breaker::CircuitState;
 
 use super::Service;
 use super::live::{Commit, LiveCollection};
-use super::model::fault_of;
+use super::model::{BUSY_RETRY_AFTER, fault_of};
 use crate::engine::background::step_back;
 use crate::engine::embed::Embedder;
 use crate::engine::embed::batcher::Lane;
 use crate::engine::ingest::Surroundings;
 use crate::engine::ingest::embed_documents::{EmbedDocuments, LocalDocuments};
 use crate::engine::ingest::lexical::TextIndex;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::outbound::circuit::Fault;
 use crate::store::{ChunkRow, CollectionId, EmbedHash, StoreWriter};
 
@@ -50,18 +51,46 @@ impl Surroundings for ServerRun<'_> {
         step_back();
     }
 
-    fn is_refused(&self, text: EmbedHash) -> bool {
-        self.service.filler.is_refused(text)
+    fn is_refused(&self, fingerprint: &str, text: EmbedHash) -> bool {
+        let now = self.now();
+        let refused = self.service.filler.refused();
+        refused.contains(fingerprint, text, now)
     }
 
-    fn refused(&self, chunk: &ChunkRow, text: EmbedHash, why: &Error) {
-        self.service.filler.refuse(text);
+    fn refused(
+        &self,
+        fingerprint: &str,
+        chunk: &ChunkRow,
+        text: EmbedHash,
+        why: &Error,
+    ) -> Result<()> {
+        let is_definite = why.code() == ErrorCode::InvalidRequest;
+        let now = self.now();
+        let mut refused = self.service.filler.refused();
+        let time = refused.insert(fingerprint, text, is_definite, now);
+        drop(refused);
+        let Some(time) = time else {
+            return Err(Error::Unavailable {
+                code: ErrorCode::DependencyUnavailable,
+                what: "more texts are refused than can be remembered".to_owned(),
+                retry_after: BUSY_RETRY_AFTER,
+            });
+        };
         tracing::warn!(
             collection = %self.live.collection().name,
             path = %chunk.path,
             line = chunk.start_line,
-            "A chunk stays without a vector until it changes or the server starts anew: {why}"
+            seconds = time.as_secs(),
+            "No vector can be made of a chunk; it is tried again after {} s: {why}",
+            time.as_secs()
         );
+        Ok(())
+    }
+}
+
+impl ServerRun<'_> {
+    fn now(&self) -> Timestamp {
+        self.service.workers.now(self.service.clock)
     }
 }
 

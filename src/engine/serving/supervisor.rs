@@ -150,6 +150,7 @@ impl Service {
         let mut states = embedders.map(|circuit| circuit.breaker().state());
         let work = states.all(|state| state == CircuitState::Closed);
         if work && memory.embedders_failed {
+            self.filler.start_afresh();
             self.fill_pending();
         }
         memory.embedders_failed = !work;

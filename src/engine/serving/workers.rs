@@ -1,9 +1,11 @@
 //! Who does what blocks, and what goes on behind requests.
 
+use embedder_reliability::Timestamp;
 use tokio::runtime::Handle;
 
 #[cfg(test)]
 use super::simulated::World;
+use crate::clock::Clock;
 
 /// Who does what blocks, and what goes on behind requests.
 #[derive(Clone)]
@@ -37,6 +39,16 @@ impl Workers {
             }
         };
         done.await.map_err(|_| Panicked)
+    }
+
+    /// Reads the time on a thread that a piece of work has started.
+    pub(super) fn now(&self, clock: Clock) -> Timestamp {
+        #[cfg(test)]
+        let _entered = match self {
+            Workers::Threads => None,
+            Workers::Simulated(world) => Some(world.runtime.enter()),
+        };
+        clock.now()
     }
 
     /// Returns a number that is not the same in two servers.

@@ -48,6 +48,14 @@ fn circuit(change: impl FnOnce(&mut CircuitPolicy)) -> (Circuit, Arc<Told>) {
 
 /// Calls something that fails in the ways given, and then succeeds; returns the answer and how often it was called.
 async fn call(circuit: &Circuit, faults: &[Fault]) -> (Result<u32, CallError<Fault>>, u32) {
+    call_for(Purpose::Answer, circuit, faults).await
+}
+
+async fn call_for(
+    purpose: Purpose,
+    circuit: &Circuit,
+    faults: &[Fault],
+) -> (Result<u32, CallError<Fault>>, u32) {
     let calls = AtomicU32::new(0);
     let attempt = |_| {
         let number = calls.fetch_add(1, Ordering::Relaxed);
@@ -57,7 +65,7 @@ async fn call(circuit: &Circuit, faults: &[Fault]) -> (Result<u32, CallError<Fau
         };
         async move { ended }
     };
-    let answer = circuit.call(None, attempt, |fault| *fault).await;
+    let answer = circuit.call(purpose, None, attempt, |fault| *fault).await;
     (answer, calls.into_inner())
 }
 
@@ -113,11 +121,54 @@ async fn a_clients_mistakes_never_open_the_breaker() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_trial_that_fails_is_made_once_and_says_nothing_of_the_dependency() {
+    let (circuit, told) = circuit(|_| {});
+    for fault in [Fault::Transient, Fault::Permanent].repeat(20) {
+        let (answer, calls) = call_for(Purpose::Trial, &circuit, &[fault; 9]).await;
+        assert!(matches!(answer, Err(CallError::Failed(_))));
+        assert_eq!(calls, 1);
+    }
+    assert_eq!(circuit.breaker().state(), CircuitState::Closed);
+    let ended = told.ended.lock().unwrap().clone();
+    assert!(ended.iter().all(|outcome| *outcome == CallOutcome::Ignored));
+    // Too much to do is no matter of what was asked.
+    let overload = Fault::Overload { retry_after: None };
+    let (answer, calls) = call_for(Purpose::Trial, &circuit, &[overload]).await;
+    assert_eq!((answer.unwrap(), calls), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_may_not_be_repeated_ends_with_what_failed_it() {
+    let (circuit, told) = circuit(|_| {});
+    let faults = [Fault::Transient, Fault::NotAsked];
+    for _ in 0..3 {
+        assert_eq!(circuit.breaker().state(), CircuitState::Closed);
+        let (answer, calls) = call(&circuit, &faults).await;
+        assert!(matches!(answer, Err(CallError::Failed(Fault::Transient))));
+        assert_eq!(calls, 2);
+    }
+    assert_eq!(circuit.breaker().state(), CircuitState::Open);
+    assert_eq!(*told.gave_up.lock().unwrap(), [RetryError::Refused; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dependency_that_is_not_asked_has_not_failed() {
+    let (circuit, _) = circuit(|_| {});
+    for _ in 0..10 {
+        let (answer, calls) = call(&circuit, &[Fault::NotAsked]).await;
+        assert!(matches!(answer, Err(CallError::Failed(Fault::NotAsked))));
+        assert_eq!(calls, 1);
+    }
+    assert_eq!(circuit.breaker().state(), CircuitState::Closed);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_hangs_ends_at_its_timeout_and_counts() {
     let (circuit, told) = circuit(|policy| policy.retry.attempts = 1);
     let started = circuit.clock().now();
     for _ in 0..3 {
         let hung = circuit.call(
+            Purpose::Answer,
             None,
             |_| std::future::pending::<Result<(), Fault>>(),
             |fault| *fault,
@@ -139,7 +190,12 @@ async fn a_caller_in_a_hurry_says_nothing_about_the_dependency() {
         let deadline = tokio::time::Instant::now() + Duration::from_millis(100);
         let attempt = |_| std::future::pending::<Result<(), Fault>>();
         let hung = circuit
-            .call(Some(deadline.into_std()), attempt, |fault| *fault)
+            .call(
+                Purpose::Answer,
+                Some(deadline.into_std()),
+                attempt,
+                |fault| *fault,
+            )
             .await;
         assert!(matches!(hung, Err(CallError::Deadline)));
     }
@@ -155,7 +211,9 @@ async fn no_more_calls_are_under_way_than_may_be() {
         let circuit = Arc::clone(&circuit);
         async move {
             let attempt = |_| std::future::pending::<Result<(), Fault>>();
-            circuit.call(None, attempt, |fault| *fault).await
+            circuit
+                .call(Purpose::Answer, None, attempt, |fault| *fault)
+                .await
         }
     });
     while circuit.in_flight() == 0 {
@@ -206,7 +264,9 @@ async fn a_breaker_that_opens_meanwhile_does_not_hide_the_cause() {
         }
         async { Err::<(), _>(Fault::Transient) }
     };
-    let answer = circuit.call(None, attempt, |fault| *fault).await;
+    let answer = circuit
+        .call(Purpose::Answer, None, attempt, |fault| *fault)
+        .await;
     assert!(
         matches!(answer, Err(CallError::Failed(Fault::Transient))),
         "{answer:?}"

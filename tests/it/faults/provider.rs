@@ -25,19 +25,23 @@ const NOTES: &[(&str, &str)] = &[
 
 /// A server whose collection `notes` has the vectors of a provider behind a network that fails as it is told to. It has no
 /// model of its own.
-struct Remote {
-    provider: FakeProvider,
+pub(super) struct Remote {
+    pub(super) provider: FakeProvider,
     network: FaultProxy,
-    server: TestServer,
+    pub(super) server: TestServer,
     serial: std::cell::Cell<u32>,
-    _app: App,
+    pub(super) app: App,
 }
 
 impl Remote {
-    fn start(env: &[(&str, &str)]) -> Remote {
+    pub(super) fn start(env: &[(&str, &str)]) -> Remote {
+        Remote::start_by(App::text_only(), env)
+    }
+
+    /// The same, of an app that may have a model of its own.
+    pub(super) fn start_by(app: App, env: &[(&str, &str)]) -> Remote {
         let provider = FakeProvider::start(DIMENSIONS);
         let network = FaultProxy::before(provider.address());
-        let app = App::text_only();
         let url = format!("http://{}/v1", network.address());
         let dimensions = DIMENSIONS.to_string();
         let settings = [
@@ -58,13 +62,13 @@ impl Remote {
             network,
             server,
             serial: std::cell::Cell::new(0),
-            _app: app,
+            app,
         };
         remote.wait_for_vectors();
         remote
     }
 
-    fn wait_for_vectors(&self) {
+    pub(super) fn wait_for_vectors(&self) {
         wait_until("all vectors are there", || {
             let counts = &self.server.get("/v1/collections/notes").ok()["counts"];
             counts["embedded"] == counts["chunks"]
@@ -88,7 +92,7 @@ impl Remote {
         assert_eq!(paths(&body)[0], "harbour.md");
     }
 
-    fn assert_by_words(&self, reason: &str) {
+    pub(super) fn assert_by_words(&self, reason: &str) {
         let body = self.search(&json!({})).with_status(206).body;
         let meta = &body["meta"];
         assert_eq!(meta["served_by"], "text", "{body}");
@@ -99,7 +103,7 @@ impl Remote {
         assert_eq!(paths(&body)[0], "harbour.md");
     }
 
-    fn breaker(&self) -> String {
+    pub(super) fn breaker(&self) -> String {
         let list = self.server.get("/v1/admin/breakers").ok();
         let all = list["breakers"].as_array().unwrap();
         let found = all
@@ -118,7 +122,7 @@ impl Remote {
         assert_eq!(self.server.find("notes", &id)[0], id);
     }
 
-    fn assert_recovers(&self) {
+    pub(super) fn assert_recovers(&self) {
         wait_until("the breaker is closed", || self.breaker() == "closed");
         self.wait_for_vectors();
         wait_until("answers are whole", || {
@@ -146,7 +150,7 @@ impl Remote {
     }
 }
 
-fn well(remote: &Remote) {
+pub(super) fn well(remote: &Remote) {
     remote.provider.set_mode(Mode::Normal);
     remote.network.set_mode(fault_proxy::Mode::Pass);
 }
@@ -327,66 +331,6 @@ fn while_the_provider_fails_so_many_documents_wait_and_those_of_others_are_not_c
     server
         .post("/v1/collections/notes/documents", &third)
         .with_status(200);
-}
-
-#[test]
-fn a_text_that_the_provider_refuses_keeps_no_other_from_its_vector() {
-    let remote = Remote::start(&[]);
-    remote.provider.set_mode(Mode::RefuseTextsWith("poison"));
-    let texts: Vec<(String, String)> = (0..40)
-        .map(|number| {
-            let word = if number == 23 { "poison" } else { "harbour" };
-            (
-                format!("{number}.md"),
-                format!("A {word} of number {number}."),
-            )
-        })
-        .collect();
-    let documents: Vec<_> = texts.iter().map(|(id, text)| (&**id, &**text)).collect();
-    remote.server.write("notes", &documents);
-    let counts = || remote.server.get("/v1/collections/notes").ok()["counts"].clone();
-    let lacking =
-        |counts: &Value| counts["chunks"].as_u64().unwrap() - counts["embedded"].as_u64().unwrap();
-    wait_until("all but one have vectors", || lacking(&counts()) == 1);
-    assert_eq!(remote.breaker(), "closed");
-    let log = remote.server.log();
-    assert!(log.contains("23.md"), "{log}");
-    // It is not sent again with what is written later, and is found by its words.
-    let sent = |word: &str| {
-        let calls = remote.provider.calls();
-        let texts = calls.iter().flat_map(|call| &call.texts);
-        texts.filter(|text| text.contains(word)).count()
-    };
-    let before = sent("poison");
-    remote
-        .server
-        .write("notes", &[("later.md", "Later than all.")]);
-    wait_until("the later one has its vector", || {
-        sent("later than all") > 0 && lacking(&counts()) == 1
-    });
-    assert_eq!(sent("poison"), before);
-    assert_eq!(remote.server.find("notes", "poison")[0], "23.md");
-    // Once it is another text it has a vector as well.
-    remote
-        .server
-        .write("notes", &[("23.md", "A remedy of number 23.")]);
-    remote.wait_for_vectors();
-}
-
-#[test]
-fn a_provider_that_refuses_everything_is_not_taken_for_texts_that_are_bad() {
-    let remote = Remote::start(&[]);
-    remote.provider.set_mode(Mode::Status(422, None));
-    for number in 0..3 {
-        let id = format!("{number}.md");
-        remote
-            .server
-            .write("notes", &[(&*id, "A harbour of its own.")]);
-    }
-    // Their queries are answered by words.
-    remote.assert_by_words("embed_unavailable");
-    well(&remote);
-    remote.assert_recovers();
 }
 
 #[test]

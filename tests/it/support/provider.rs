@@ -26,8 +26,9 @@ pub enum Mode {
     Normal,
     /// Every call fails with this status and, where one is given, this Retry-After.
     Status(u16, Option<&'static str>),
-    /// A call with a text that holds this word is refused with 400, as providers do with what they do not like.
-    RefuseTextsWith(&'static str),
+    /// A call with a text that holds this word fails with this status: 400, as providers say of what they do not like, or
+    /// another where they choke on it.
+    RefuseTextsWith(&'static str, u16),
     /// This share of the calls, from 0 to 1, fails with this status.
     FailShare { share: f64, status: u16, seed: u64 },
     /// Answers come this much later.

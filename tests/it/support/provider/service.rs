@@ -80,10 +80,10 @@ impl State {
 
     /// Why a call that came now is refused, if it is.
     fn refusal(&mut self, shown: &str, texts: &[String], now: Instant) -> Option<Refusal> {
-        if let Mode::RefuseTextsWith(word) = self.mode
+        if let Mode::RefuseTextsWith(word, status) = self.mode
             && texts.iter().any(|text| text.contains(word))
         {
-            return Some(Refusal::told(400, None));
+            return Some(Refusal::told(status, None));
         }
         if let Mode::Status(status, retry_after) = self.mode {
             return Some(Refusal::told(status, retry_after));

@@ -1,0 +1,224 @@
+//! A provider makes the vectors of documents, and may be slow, choosy, or both: each is asked for once, and none keeps
+//! others waiting.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::provider::{Remote, well};
+use super::rig::QUICK;
+use crate::support::app::{App, wait_until, write_tree};
+use crate::support::provider::Mode;
+use crate::support::server::{TestServer, word};
+
+/// How many chunks of a collection have no vector.
+fn lacking(remote: &Remote, collection: &str) -> u64 {
+    let view = remote.server.get(&format!("/v1/collections/{collection}"));
+    let counts = &view.ok()["counts"];
+    counts["chunks"].as_u64().unwrap() - counts["embedded"].as_u64().unwrap()
+}
+
+/// Writes so many documents of different texts into `notes`.
+fn write(remote: &Remote, count: usize) {
+    let texts: Vec<(String, String)> = (0..count)
+        .map(|number| (format!("{number}.md"), format!("Harbour {}.", word(number))))
+        .collect();
+    let documents: Vec<_> = texts.iter().map(|(id, text)| (&**id, &**text)).collect();
+    remote.server.write("notes", &documents);
+}
+
+/// Of forty texts the provider answers one with this status.
+fn assert_only_that_text_has_no_vector(status: u16) {
+    let remote = Remote::start(&[]);
+    remote
+        .provider
+        .set_mode(Mode::RefuseTextsWith("poison", status));
+    let texts: Vec<(String, String)> = (0..40)
+        .map(|number| {
+            let word = if number == 23 { "poison" } else { "harbour" };
+            (
+                format!("{number}.md"),
+                format!("A {word} of number {number}."),
+            )
+        })
+        .collect();
+    let documents: Vec<_> = texts.iter().map(|(id, text)| (&**id, &**text)).collect();
+    remote.server.write("notes", &documents);
+    wait_until("all but one have vectors", || {
+        lacking(&remote, "notes") == 1
+    });
+    assert_eq!(remote.breaker(), "closed");
+    let log = remote.server.log();
+    assert!(log.contains("23.md"), "{log}");
+    // It is not sent again with what is written later, and is found by its words.
+    let sent = |word: &str| {
+        let calls = remote.provider.calls();
+        let texts = calls.iter().flat_map(|call| &call.texts);
+        texts.filter(|text| text.contains(word)).count()
+    };
+    let before = sent("poison");
+    remote
+        .server
+        .write("notes", &[("later.md", "Later than all.")]);
+    wait_until("the later one has its vector", || {
+        sent("later than all") > 0 && lacking(&remote, "notes") == 1
+    });
+    assert_eq!(sent("poison"), before);
+    assert_eq!(remote.server.find("notes", "poison")[0], "23.md");
+    // Once it is another text it has a vector as well.
+    remote
+        .server
+        .write("notes", &[("23.md", "A remedy of number 23.")]);
+    remote.wait_for_vectors();
+}
+
+#[test]
+fn a_text_that_the_provider_refuses_keeps_no_other_from_its_vector() {
+    assert_only_that_text_has_no_vector(400);
+}
+
+#[test]
+fn a_text_on_which_the_provider_chokes_keeps_no_other_from_its_vector() {
+    assert_only_that_text_has_no_vector(500);
+}
+
+#[test]
+fn a_provider_that_refuses_everything_is_not_taken_for_texts_that_are_bad() {
+    let remote = Remote::start(&[]);
+    remote.provider.set_mode(Mode::Status(422, None));
+    for number in 0..3 {
+        let id = format!("{number}.md");
+        remote
+            .server
+            .write("notes", &[(&*id, "A harbour of its own.")]);
+    }
+    // Their queries are answered by words.
+    remote.assert_by_words("embed_unavailable");
+    well(&remote);
+    remote.assert_recovers();
+}
+
+#[test]
+fn what_the_provider_refuses_the_model_takes() {
+    let Some(app) = App::with_model() else { return };
+    let remote = Remote::start_by(app, &[]);
+    remote
+        .provider
+        .set_mode(Mode::RefuseTextsWith("poison", 400));
+    let document = [("poison.md", "A poison, and its remedy.")];
+    remote.server.write("notes", &document);
+    wait_until("it is refused", || {
+        remote.server.log().contains("poison.md")
+    });
+    remote.server.make_documents("own");
+    remote.server.write("own", &document);
+    wait_until("it has a vector", || lacking(&remote, "own") == 0);
+    assert_eq!(lacking(&remote, "notes"), 1);
+}
+
+#[test]
+fn a_slow_provider_is_asked_for_each_vector_once_by_however_many_threads() {
+    let remote = Remote::start(&[
+        ("EMBEDDER_THREADS", "8"),
+        ("EMBEDDER_EMBEDDING_TIMEOUT_S", "10"),
+        ("EMBEDDER_EMBEDDING_AT_ONCE_MAX", "3"),
+        ("EMBEDDER_EMBEDDING_BATCH_TEXTS_MAX", "4"),
+    ]);
+    let before = remote.provider.text_count();
+    remote
+        .provider
+        .set_mode(Mode::SlowBy(Duration::from_millis(1_500)));
+    write(&remote, 32);
+    remote.wait_for_vectors();
+    assert_eq!(remote.provider.text_count() - before, 32);
+    // One call at a time is left to queries.
+    assert_eq!(remote.provider.most_at_once(), 2);
+    assert_eq!(remote.breaker(), "closed");
+
+    // The same by a job.
+    let code = json!({"kind": "code", "remote_provider": true});
+    let server = &remote.server;
+    server.put("/v1/collections/code", &code).with_status(201);
+    let folder = remote.app.data_dir().parent().unwrap().join("code");
+    let files: Vec<_> = (0..16)
+        .map(|number| {
+            let name = format!("{}.py", word(number));
+            (name, format!("def {}():\n    return 1\n", word(number)))
+        })
+        .collect();
+    let files: Vec<_> = files
+        .iter()
+        .map(|(name, text)| (&**name, &**text))
+        .collect();
+    write_tree(&folder, &files);
+    server.allow(&folder);
+    let before = remote.provider.text_count();
+    let added = server
+        .post("/v1/collections/code/sources", &json!({"path": folder}))
+        .with_status(202)
+        .body;
+    let job = server.end_of_job(added["job"]["id"].as_str().unwrap());
+    assert_eq!(job["state"], "done", "{job}");
+    assert_eq!(lacking(&remote, "code"), 0);
+    assert_eq!(remote.provider.text_count() - before, 16);
+}
+
+#[test]
+fn a_provider_that_allows_few_calls_gets_no_text_twice() {
+    let remote = Remote::start(&[
+        ("EMBEDDER_THREADS", "4"),
+        ("EMBEDDER_EMBEDDING_BATCH_TEXTS_MAX", "2"),
+        ("EMBEDDER_EMBEDDING_CALLS_PER_MINUTE_MAX", "15"),
+    ]);
+    let before = remote.provider.text_count();
+    write(&remote, 34);
+    remote.wait_for_vectors();
+    assert_eq!(remote.provider.text_count() - before, 34);
+}
+
+#[test]
+fn what_is_pending_is_told_before_anybody_searches() {
+    let remote = Remote::start(&[]);
+    let code = json!({"kind": "documents", "remote_provider": true});
+    let server = &remote.server;
+    server.put("/v1/collections/other", &code).with_status(201);
+    remote.provider.set_mode(Mode::Status(500, None));
+    server.write("other", &[("a", "The harbour opens."), ("b", "It closes.")]);
+    let pending = |number: u32| {
+        let page = server.ops("/metrics").send().text;
+        page.contains(&format!("embedder_documents_pending_vectors {number}\n"))
+    };
+    wait_until("both are counted", || pending(2));
+    well(&remote);
+    wait_until("both have vectors", || {
+        pending(0) && lacking(&remote, "other") == 0
+    });
+}
+
+#[test]
+fn the_end_waits_for_no_provider() {
+    let mut remote = Remote::start(&[
+        ("EMBEDDER_EMBEDDING_TIMEOUT_S", "60"),
+        ("EMBEDDER_SERVER_NOTICE_S", "0"),
+    ]);
+    remote.provider.set_mode(Mode::Hang);
+    write(&remote, 4);
+    wait_until("it is asked", || remote.provider.at_once() > 0);
+    let told = Instant::now();
+    remote.server.sigterm();
+    assert_eq!(
+        remote.server.wait().code(),
+        Some(0),
+        "{}",
+        remote.server.log()
+    );
+    let took = told.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    // What was acknowledged is there.
+    let server = TestServer::start(&remote.app, &[], QUICK);
+    assert_eq!(
+        server.get("/v1/collections/notes").ok()["counts"]["files"],
+        6
+    );
+    server.stop();
+}
