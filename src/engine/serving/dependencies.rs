@@ -167,7 +167,7 @@ fn policy(
 pub(crate) fn left_alone(what: &str, retry_after: Duration) -> Error {
     Error::Unavailable {
         code: ErrorCode::DependencyUnavailable,
-        what: format!("{what} has failed and is left alone for a while"),
+        what: format!("{what} is left alone for a while: its circuit breaker is open"),
         retry_after,
     }
 }

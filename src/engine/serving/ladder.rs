@@ -431,8 +431,8 @@ fn words_for(reason: Reason) -> &'static str {
         Reason::TextIndexUnavailable => "the text index could not be searched",
         Reason::StoreUnavailable => "the store could not be read",
         Reason::Overload => "there is too much to do, or too little memory for it",
-        Reason::Manual => "the operator has switched it off",
-        Reason::Recovering => "it failed a moment ago and is not relied on yet",
+        Reason::Manual => "an operator has switched off what it needs",
+        Reason::Recovering => "what it needs was out of use a moment ago and is not relied on yet",
     }
 }
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use embedder_reliability::Timestamp;
 use embedder_reliability::circuit_breaker::{CircuitState, ManualMode};
-use embedder_reliability::degradation::{Feature, Member, Part, ServiceLevel, Set};
+use embedder_reliability::degradation::{
+    Assessment, DegradationMode, Feature, Member, Part, ServiceLevel, Set,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -191,7 +193,7 @@ impl Service {
         DegradationView {
             level: assessment.level.name().to_owned(),
             modes: modes.collect(),
-            causes: self.causes(now),
+            causes: self.causes(&assessment, now),
             features_off: names(assessment.features_off, Feature::name),
             switched_off: names(off, Part::name),
             switched_off_for_s: forced.map(|forced| now.until(forced.until).as_secs()),
@@ -199,7 +201,7 @@ impl Service {
     }
 
     /// Returns which dependencies cannot be used, and why.
-    fn causes(&self, now: Timestamp) -> Vec<String> {
+    fn causes(&self, assessment: &Assessment, now: Timestamp) -> Vec<String> {
         let broken = self.dependencies.all().filter_map(|(_, circuit)| {
             let found = circuit.breaker().snapshot(now);
             let name = circuit.name();
@@ -218,7 +220,13 @@ impl Service {
             .get()
             .err()
             .map(|_| "encoder: there is no model".to_owned());
-        broken.chain(model).collect()
+        let mut causes: Vec<_> = broken.chain(model).collect();
+        let is_whole = assessment.level == ServiceLevel::Full;
+        let is_spared = assessment.modes.contains(DegradationMode::Overload);
+        if causes.is_empty() && !is_whole && !is_spared && self.forced(now).is_none() {
+            causes.push("nothing any more; it is whole again when that has lasted".to_owned());
+        }
+        causes
     }
 
     /// Switches these parts off for a while, on record, and all others on.

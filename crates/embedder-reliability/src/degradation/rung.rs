@@ -79,14 +79,24 @@ impl Rung {
 }
 
 /// Returns the rungs that a search tries in turn: from the one that was asked for, of those that the service can do, down
-/// to `lowest`. A search by words does not fall back to meaning, nor one by meaning to words: they would answer another
-/// question.
+/// to `lowest`. A search by words does not fall back to meaning: that would answer another question. Nor does one by
+/// meaning to words, unless whoever asks allows less than meaning.
 pub fn ladder(asked: Rung, lowest: Rung, service: &Assessment) -> impl Iterator<Item = Rung> {
     let service = *service;
-    Rung::ALL.into_iter().filter(move |rung| {
-        let is_reached = *rung == asked || asked == Rung::Hybrid || rung.depth() > asked.depth();
-        is_reached && rung.depth() <= lowest.depth() && rung.can_be_tried(&service)
-    })
+    let is_reached = move |rung: Rung| {
+        let beside = match asked {
+            Rung::Hybrid => true,
+            Rung::Vector => lowest != Rung::Vector && rung == Rung::Text,
+            Rung::Text | Rung::Direct | Rung::Cached | Rung::Minimal => false,
+        };
+        beside || rung.depth() > asked.depth()
+    };
+    let below = Rung::ALL
+        .into_iter()
+        .filter(move |rung| *rung != asked && is_reached(*rung));
+    std::iter::once(asked)
+        .chain(below)
+        .filter(move |rung| rung.depth() <= lowest.depth() && rung.can_be_tried(&service))
 }
 
 #[cfg(all(test, not(loom)))]
@@ -112,6 +122,9 @@ mod tests {
         check(Hybrid, Hybrid, &[], &[Hybrid]);
         check(Text, Cached, &[], &[Text, Direct, Cached]);
         check(Vector, Vector, &[], &[Vector]);
+        check(Vector, Text, &[], &[Vector, Text]);
+        check(Vector, Cached, &[], &[Vector, Text, Direct, Cached]);
+        check(Vector, Cached, &[Part::Embedder], &[Text, Direct, Cached]);
         check(Hybrid, Cached, &[Part::Embedder], &[Text, Direct, Cached]);
         check(
             Hybrid,
