@@ -156,7 +156,8 @@ pub(super) async fn guard(
         }
         Some(_) => None,
         None => {
-            if !app.is_ops {
+            // Probes cost nothing, and who is refused one takes the server for dead.
+            if !app.is_ops && !route.is_ops {
                 app.quotas
                     .without_key(address, now, app.service.metrics())?;
             }

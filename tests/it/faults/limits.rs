@@ -64,9 +64,10 @@ fn an_address_without_a_key_has_a_bucket_and_headers_make_no_other_address_of_it
         assert!([200, 429].contains(&answer.status));
     }
     assert!(refused > 100, "{refused}");
-    // Probes of the second listener are nobody's quota.
-    for _ in 0..100 {
-        server.ops("/readyz").send().with_status(200);
+    // Probes are nobody's quota, on either listener: who is refused one takes the server for dead.
+    for path in ["/livez", "/readyz"].repeat(50) {
+        server.ops(path).send().with_status(200);
+        server.ask("GET", path).no_key().send().with_status(200);
     }
 }
 
