@@ -193,8 +193,10 @@ impl Run<'_> {
         let model = match &documents {
             Some(documents) => Some(self.index_vectors(db, &**documents, &mut report)?),
             None => {
-                report.text_only = self.with_vectors;
-                None
+                let fingerprint = self.surroundings.fingerprint();
+                report.text_only = self.with_vectors && fingerprint.is_none();
+                let model = fingerprint.map(|fingerprint| db.store().model(&fingerprint));
+                model.transpose()?.flatten()
             }
         };
         let counts = db.store().counts(self.collection.id, model)?;

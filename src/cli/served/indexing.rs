@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::cli::progress::IndexProgress;
 use crate::cli::{Context, output};
+use crate::engine::embed::Embedder;
 use crate::engine::ingest::progress::{Event, Progress};
 use crate::engine::ingest::{
     IndexReport, IndexRequest, check_collection_name, checked_root, find_source,
@@ -83,11 +84,22 @@ pub(in crate::cli) fn index(
         });
     };
     let report = report_of(job)?;
+    let pending = report.chunks.saturating_sub(report.embedded);
     if report.text_only {
+        let model = &context.config.model;
+        let remedy = if Embedder::is_folder(model) {
+            "start it with one that it can load".to_owned()
+        } else {
+            format!(
+                "run `embedder models pull {model}`; the server finds it and computes the vectors"
+            )
+        };
         output::note(&format!(
-            "warning: indexed for text search only: the server has no model (run `embedder models pull {}`; the server \
-             finds it and computes the vectors)",
-            context.config.model
+            "warning: indexed for text search only: the server has no model ({remedy})"
+        ));
+    } else if pending > 0 && request.with_vectors {
+        output::note(&format!(
+            "{pending} chunks have no vector yet; the server computes them as soon as it can (`embedder status`)"
         ));
     }
     Ok(report)

@@ -24,8 +24,11 @@ pub trait Surroundings: Sync {
         collection: CollectionId,
     ) -> Result<Box<dyn TextIndex + 'a>>;
 
-    /// Returns what makes vectors of documents, loaded if need be; none where there is none.
+    /// Returns what makes vectors of documents, loaded if need be; none where there is none, or it is left alone for now.
     fn documents(&self) -> Option<Box<dyn EmbedDocuments + '_>>;
+
+    /// Returns whose vectors the collection has, also while no more can be made; none where there is nothing to make them.
+    fn fingerprint(&self) -> Option<String>;
 
     /// Called when vectors of a collection were stored.
     ///
@@ -91,6 +94,10 @@ impl Surroundings for Alone<'_> {
             Ok(embedder.encode(workspace, &texts))
         };
         Some(Box::new(LocalDocuments::new(embedder, Box::new(encode))))
+    }
+
+    fn fingerprint(&self) -> Option<String> {
+        None
     }
 
     fn vectors_stored(&self, _: &mut dyn StoreWriter, _: CollectionId) -> Result<()> {

@@ -42,6 +42,10 @@ impl Surroundings for ServerRun<'_> {
         self.service.documents(self.live)
     }
 
+    fn fingerprint(&self) -> Option<String> {
+        Some(self.service.vectors_for(self.live)?.fingerprint)
+    }
+
     fn vectors_stored(&self, db: &mut dyn StoreWriter, _: CollectionId) -> Result<()> {
         let of = self.service.vectors_for(self.live);
         self.live.sync_vectors(db.store(), of.as_ref())

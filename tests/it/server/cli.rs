@@ -104,6 +104,43 @@ fn commands_say_the_same_through_a_server_as_alone() {
 }
 
 #[test]
+fn while_the_encoder_is_left_alone_a_folder_keeps_the_vectors_that_it_has() {
+    let Some(app) = App::with_model() else { return };
+    write_project(&app);
+    let server = TestServer::start(&app, &[], &[]);
+    let whole = app.json(&["index", "project"]);
+    assert_eq!(whole["embedded"], whole["chunks"]);
+    let order = json!({"action": "force_open", "for_s": 600});
+    server.put("/v1/admin/breakers/encoder", &order).ok();
+    let report = app.json(&["index", "project"]);
+    assert_eq!(
+        (&report["embedded"], &report["text_only"]),
+        (&whole["chunks"], &json!(false))
+    );
+    write_tree(&project(&app), &[("src/lamp.rs", "pub fn lamp() {}\n")]);
+    let told = app.ok(&["index", "project"]);
+    assert!(
+        told.err().contains("1 chunks have no vector yet"),
+        "{}",
+        told.err()
+    );
+    // What is amiss is told, and by whom it was decided.
+    let doctor = app.ok(&["doctor"]).out();
+    assert!(
+        doctor.contains("is Degraded: encoder: forced_open"),
+        "{doctor}"
+    );
+    // Words answer for meaning where that is allowed.
+    let search = |allowed: &str| {
+        let body = json!({"query": "harbour", "mode": "vector", "allow_degraded": allowed});
+        server.post("/v1/collections/project/search", &body)
+    };
+    let meta = &search("text").with_status(206).body["meta"];
+    assert_eq!(meta["served_by"], "text", "{meta}");
+    search("none").with_status(503);
+}
+
+#[test]
 fn a_folder_is_indexed_through_the_server_that_runs() {
     let app = App::text_only();
     write_project(&app);
