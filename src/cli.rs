@@ -249,7 +249,7 @@ fn execute(cli: Cli) -> Result<()> {
         Command::Bench(args) => bench::run(&context, args),
         Command::Eval(args) => eval::run(&context, args),
         Command::Completions(args) => {
-            completions::run(args);
+            completions::run(args)?;
             Ok(())
         }
     }

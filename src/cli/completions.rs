@@ -3,13 +3,18 @@
 use clap::CommandFactory;
 use clap_complete::Shell;
 
+use super::output;
+use crate::error::Result;
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The shell; for example `embedder completions bash > ~/.local/share/bash-completion/completions/embedder`.
     shell: Shell,
 }
 
-pub(super) fn run(args: Args) {
+pub(super) fn run(args: Args) -> Result<()> {
     let mut command = super::Cli::command();
-    clap_complete::generate(args.shell, &mut command, "embedder", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, "embedder", &mut script);
+    output::line(String::from_utf8_lossy(&script).trim_end())
 }

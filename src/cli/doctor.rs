@@ -2,6 +2,7 @@
 
 use super::{Context, output, served};
 use crate::engine::doctor::{Check, Verdict, doctor};
+use crate::engine::serving::resilience::DegradationView;
 use crate::error::{Error, Result};
 use crate::outbound::control::{Control, Silent, Sleep};
 
@@ -55,7 +56,19 @@ fn server(context: &Context) -> Check {
                 server.address(),
                 server.version()
             );
-            (Verdict::Ok, detail, None)
+            let asked = server.get::<DegradationView>(&["v1", "admin", "degradation"], &[]);
+            match asked {
+                Ok(service) if service.level == "Full" => (Verdict::Ok, detail, None),
+                Ok(service) => {
+                    let parts = service.switched_off.iter();
+                    let off = parts.map(|part| format!("{part} is switched off"));
+                    let why: Vec<_> = service.causes.iter().cloned().chain(off).collect();
+                    let detail = format!("{detail}, and is {}: {}", service.level, why.join("; "));
+                    let remedy = "docs/operating.md says what to do about each".to_owned();
+                    (Verdict::Warning, detail, Some(remedy))
+                }
+                Err(error) => (Verdict::Problem, error.to_string(), error.remedy()),
+            }
         }
         Ok(None) => (
             Verdict::Ok,

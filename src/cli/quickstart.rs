@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{Context, index, models, output, search, served};
 use crate::config::{Environment, Strings};
+use crate::engine::embed::Embedder;
 use crate::engine::ingest::IndexRequest;
 use crate::engine::quickstart::{Question, questions};
 use crate::engine::search::{Answer, Mode, Reader, SearchRequest};
@@ -65,6 +66,9 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
 
 /// Gets the model unless it is there. Without one the program still works as text search, and says so.
 fn get_model(context: &Context) -> Result<()> {
+    if Embedder::is_folder(&context.config.model) {
+        return Ok(());
+    }
     match models::pull(context, &context.config.model, None, false) {
         Ok(_) => Ok(()),
         Err(Error::Interrupted) => Err(Error::Interrupted),

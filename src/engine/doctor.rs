@@ -8,6 +8,7 @@ use embedder_simd::Level;
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::engine::access::Pepper;
 use crate::engine::embed::Embedder;
 use crate::engine::ingest::lexical::open_existing;
 use crate::engine::models::{ModelName, Models};
@@ -15,6 +16,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::outbound::control::Control;
 use crate::store::data_dir::DataDir;
 use crate::store::sqlite::content::ContentDb;
+use crate::store::sqlite::hub::HubDb;
 use crate::store::{Collection, Store, StoreError};
 
 /// How a check ended.
@@ -98,7 +100,22 @@ pub fn doctor(config: &Config, control: &Control<'_>) -> Vec<Check> {
             }
         }
     }
+    checks.push(keys(&config.data_dir));
     checks
+}
+
+/// Whether the keys of a server can be read, and what they are hashed by.
+fn keys(data_dir: &Path) -> Check {
+    let name = "keys";
+    let keys = match HubDb::open_read_only(data_dir).and_then(|hub| hub.keys()) {
+        Ok(keys) => keys,
+        Err(StoreError::Absent { .. }) => return Check::ok(name, "no server has run here yet"),
+        Err(error) => return Check::failed(name, Verdict::Problem, &error.into()),
+    };
+    match Pepper::load_existing(data_dir, &keys) {
+        Ok(_) => Check::ok(name, format!("{} in hub.db", keys.len())),
+        Err(error) => Check::failed(name, Verdict::Problem, &error.into()),
+    }
 }
 
 fn processor() -> Check {

@@ -120,11 +120,20 @@ impl StoreError {
     /// Returns what to do about it.
     pub fn remedy(&self) -> Option<String> {
         Some(match self {
+            StoreError::Damaged { path, .. } | StoreError::Vanished { path }
+                if path.ends_with(hub::FILE_NAME) =>
+            {
+                let dir = path.parent().unwrap_or(path).display();
+                format!(
+                    "restore `hub.db` and `hub.pepper` from a backup; without one, move `hub.db*`, `hub.pepper` and \
+                     `local.key` out of {dir}: what is indexed stays, and keys and allowed roots are made anew"
+                )
+            }
             StoreError::Damaged { path, .. } | StoreError::Vanished { path } => {
                 let dir = path.parent().unwrap_or(path).display();
                 format!(
-                    "restore the file from a backup, or move {dir} away and run `embedder index` again; \
-                     it is never replaced by an empty one"
+                    "restore the file from a backup, or move {dir} away, run `embedder index` again and send again what \
+                     came over HTTP; it is never replaced by an empty one"
                 )
             }
             StoreError::Absent { .. } => "run `embedder index PATH` first".to_owned(),

@@ -38,18 +38,27 @@ impl Pepper {
         keys: &[KeyRow],
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Pepper, AccessError> {
-        let path = data_dir.join(PEPPER_FILE);
-        if let Some(pepper) = Pepper::load(&path)? {
+        if let Some(pepper) = Pepper::load_existing(data_dir, keys)? {
             return Ok(pepper);
         }
-        if !keys.is_empty() {
-            return Err(AccessError::PepperMissing { path });
-        }
+        let path = data_dir.join(PEPPER_FILE);
         let mut bytes = [0; LEN];
         random(&mut bytes);
         private_file::create(&path, &bytes)?;
         // Another process may have been faster: what counts is what is on disk.
         Pepper::load(&path)?.ok_or(AccessError::PepperMissing { path })
+    }
+
+    /// Reads the pepper of a data directory; none where it has not been made yet.
+    ///
+    /// # Errors
+    /// As [`Pepper::load_or_create`].
+    pub fn load_existing(data_dir: &Path, keys: &[KeyRow]) -> Result<Option<Pepper>, AccessError> {
+        let path = data_dir.join(PEPPER_FILE);
+        match Pepper::load(&path)? {
+            None if !keys.is_empty() => Err(AccessError::PepperMissing { path }),
+            found => Ok(found),
+        }
     }
 
     /// Returns what is stored of a token.

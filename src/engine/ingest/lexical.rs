@@ -14,7 +14,7 @@ use embedder_index::{LexicalIndex, LexicalWriter, Opened};
 use tantivy::directory::{Directory, MmapDirectory, RamDirectory};
 
 use crate::error::{Error, Result};
-use crate::store::data_dir::DataDir;
+use crate::store::data_dir::{DataDir, create_private};
 use crate::store::{ChunkId, CollectionId, OpKind, Store, StoreWriter};
 
 /// Rows of the log followed at a time.
@@ -339,7 +339,7 @@ fn put_all(store: &dyn Store, collection: CollectionId, writer: &mut LexicalWrit
 }
 
 fn open_directory(folder: &Path) -> Result<Box<dyn Directory>> {
-    fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, error))?;
+    create_private(folder).map_err(|error| Error::io("create", folder, error))?;
     directory_at(folder)
 }
 

@@ -114,6 +114,8 @@ fn a_slow_disk_makes_writes_slow_and_nothing_else() {
     let rig = Rig::start(&app, &env);
     faults.slow(200);
     rig.write("slow.md", "It took a while.").with_status(200);
+    // Its vector takes as long.
+    rig.wait_for_vectors();
     rig.assert_whole();
     rig.search(&json!({"mode": "literal"})).with_status(200);
     faults.heal();

@@ -201,10 +201,17 @@ fn a_second_signal_ends_a_server_at_once() {
     let mut server = TestServer::start(&app, &[], &[("EMBEDDER_SERVER_NOTICE_S", "60")]);
     server.make_documents("notes");
     server.write("notes", &[("a", "the harbour opens")]);
+    // One that a wrapper passes on to the process and to its group is no second one.
+    let first = Instant::now();
+    server.sigterm();
     server.sigterm();
     wait_until("it is not ready", || {
         server.ops("/readyz").send().status == 503
     });
+    wait_until("another is another", || {
+        first.elapsed() > Duration::from_millis(400)
+    });
+    assert_eq!(server.ops("/readyz").send().status, 503);
     let told = Instant::now();
     server.sigterm();
     assert_eq!(server.wait().code(), Some(130));

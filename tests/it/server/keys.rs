@@ -389,3 +389,51 @@ fn a_secret_is_in_no_file_but_that_of_its_owner_and_in_no_line_of_the_log() {
         assert!(!log.contains(secret), "{secret}");
     }
 }
+
+#[test]
+fn what_belongs_to_keys_and_is_gone_is_found_by_the_doctor_and_can_be_made_anew() {
+    let app = App::text_only();
+    let server = TestServer::start(&app, &[], &[]);
+    server.make_documents("notes");
+    server.write("notes", &[("a", "The harbour opens.")]);
+    server.stop();
+    let file = |name: &str| app.data_dir().join(name);
+    assert!(app.ok(&["doctor"]).out().contains("keys: 1 in hub.db"));
+
+    let pepper = fs::read(file("hub.pepper")).unwrap();
+    fs::remove_file(file("hub.pepper")).unwrap();
+    let told = app.run(&["doctor"]).out();
+    assert!(told.contains("PROBLEM keys"), "{told}");
+    fs::write(file("hub.pepper"), pepper).unwrap();
+
+    for name in ["hub.db", "hub.db-wal", "hub.db-shm"] {
+        let _ = fs::remove_file(file(name));
+    }
+    let told = app.run(&["doctor"]).out();
+    assert!(told.contains("PROBLEM keys"), "{told}");
+    assert!(told.contains("what is indexed stays"), "{told}");
+    // As it says.
+    for name in ["hub.pepper", "local.key"] {
+        fs::remove_file(file(name)).unwrap();
+    }
+    let server = TestServer::start(&app, &[], &[]);
+    assert_eq!(server.find("notes", "harbour"), ["a"]);
+    server.stop();
+}
+
+#[cfg(unix)]
+#[test]
+fn nobody_else_reads_an_index_in_a_folder_that_everybody_may_enter() {
+    let app = App::text_only();
+    fs::create_dir(app.data_dir()).unwrap();
+    fs::set_permissions(app.data_dir(), fs::Permissions::from_mode(0o755)).unwrap();
+    let server = TestServer::start(&app, &[], &[]);
+    server.make_documents("notes");
+    server.write("notes", &[("a", "The harbour opens.")]);
+    let mode = |name: &str| {
+        let metadata = fs::metadata(app.data_dir().join(name)).unwrap();
+        metadata.permissions().mode() & 0o077
+    };
+    assert_eq!((mode("index"), mode("content.db")), (0, 0));
+    server.stop();
+}
