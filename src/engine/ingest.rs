@@ -21,7 +21,7 @@ use crate::engine::embed::Embedder;
 use crate::error::{Error, ErrorCode, Result};
 use crate::store::data_dir::DataDir;
 use crate::store::sqlite::content::ContentDb;
-use crate::store::{Collection, ModelId, Source, StoreWriter};
+use crate::store::{Collection, Source, StoreWriter};
 
 mod difference;
 pub(crate) mod embed_documents;
@@ -190,15 +190,20 @@ impl Run<'_> {
             elapsed: self.started.elapsed(),
             vectors_follow: documents.is_some(),
         });
-        let model = match &documents {
-            Some(documents) => Some(self.index_vectors(db, &**documents, &mut report)?),
-            None => {
-                let fingerprint = self.surroundings.fingerprint();
-                report.text_only = self.with_vectors && fingerprint.is_none();
-                let model = fingerprint.map(|fingerprint| db.store().model(&fingerprint));
-                model.transpose()?.flatten()
+        if let Some(documents) = &documents {
+            match self.index_vectors(db, &**documents, &mut report) {
+                // What is indexed is found by its words, and the rest follows.
+                Err(error) if self.surroundings.fills_in_later() && is_of_embedder(&error) => {
+                    tracing::warn!(collection = %self.collection.name, "Vectors are still pending: {error}");
+                }
+                done => done?,
             }
-        };
+        }
+        let documents = documents.map(|documents| documents.fingerprint().to_owned());
+        let fingerprint = documents.or_else(|| self.surroundings.fingerprint());
+        report.text_only = self.with_vectors && fingerprint.is_none();
+        let model = fingerprint.map(|fingerprint| db.store().model(&fingerprint));
+        let model = model.transpose()?.flatten();
         let counts = db.store().counts(self.collection.id, model)?;
         report.chunks = counts.chunks;
         report.embedded = counts.embedded;
@@ -224,7 +229,7 @@ impl Run<'_> {
         db: &mut dyn StoreWriter,
         documents: &dyn EmbedDocuments,
         report: &mut IndexReport,
-    ) -> Result<ModelId> {
+    ) -> Result<()> {
         let fill = Fill {
             collection: self.collection.id,
             documents,
@@ -233,11 +238,19 @@ impl Run<'_> {
             progress: self.progress,
             stop: self.stop,
         };
-        let (model, embedded) = fill.run(db)?;
+        let embedded = fill.run(db)?;
         report.embedded_now = embedded.texts;
         report.truncated = embedded.truncated;
-        Ok(model)
+        Ok(())
     }
+}
+
+/// Whether what makes vectors has failed, and nothing else.
+fn is_of_embedder(error: &Error) -> bool {
+    matches!(
+        error.code(),
+        ErrorCode::DependencyUnavailable | ErrorCode::BadUpstream | ErrorCode::Timeout
+    )
 }
 
 fn millis(duration: Duration) -> u64 {

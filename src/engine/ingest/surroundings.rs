@@ -30,6 +30,9 @@ pub trait Surroundings: Sync {
     /// Returns whose vectors the collection has, also while no more can be made; none where there is nothing to make them.
     fn fingerprint(&self) -> Option<String>;
 
+    /// Whether vectors that could not be made now are made later, without another run.
+    fn fills_in_later(&self) -> bool;
+
     /// Called when vectors of a collection were stored.
     ///
     /// # Errors
@@ -98,6 +101,10 @@ impl Surroundings for Alone<'_> {
 
     fn fingerprint(&self) -> Option<String> {
         None
+    }
+
+    fn fills_in_later(&self) -> bool {
+        false
     }
 
     fn vectors_stored(&self, _: &mut dyn StoreWriter, _: CollectionId) -> Result<()> {

@@ -57,13 +57,13 @@ impl Fill<'_> {
     ///
     /// # Errors
     /// Those of the store; [`Error::Interrupted`] when `stop` was set, with what was computed until then stored.
-    pub(crate) fn run(&self, db: &mut dyn StoreWriter) -> Result<(ModelId, Embedded)> {
+    pub(crate) fn run(&self, db: &mut dyn StoreWriter) -> Result<Embedded> {
         let model = db.put_model(
             self.documents.fingerprint(),
             self.documents.name(),
             self.documents.dimensions(),
         )?;
-        self.fill(db, model).map(|embedded| (model, embedded))
+        self.fill(db, model)
     }
 
     fn fill(&self, db: &mut dyn StoreWriter, model: ModelId) -> Result<Embedded> {

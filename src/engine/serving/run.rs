@@ -46,6 +46,10 @@ impl Surroundings for ServerRun<'_> {
         Some(self.service.vectors_for(self.live)?.fingerprint)
     }
 
+    fn fills_in_later(&self) -> bool {
+        true
+    }
+
     fn vectors_stored(&self, db: &mut dyn StoreWriter, _: CollectionId) -> Result<()> {
         let of = self.service.vectors_for(self.live);
         self.live.sync_vectors(db.store(), of.as_ref())

@@ -177,6 +177,28 @@ fn a_provider_that_allows_few_calls_gets_no_text_twice() {
 }
 
 #[test]
+fn a_job_is_done_although_the_provider_fails_and_its_vectors_follow() {
+    let remote = Remote::start(&[]);
+    let server = &remote.server;
+    let code = json!({"kind": "code", "remote_provider": true});
+    server.put("/v1/collections/code", &code).with_status(201);
+    let folder = remote.app.data_dir().parent().unwrap().join("code");
+    write_tree(&folder, &[("lamp.py", "def lamp():\n    return 1\n")]);
+    server.allow(&folder);
+    remote.provider.set_mode(Mode::Status(500, None));
+    let added = server
+        .post("/v1/collections/code/sources", &json!({"path": folder}))
+        .with_status(202)
+        .body;
+    let job = server.end_of_job(added["job"]["id"].as_str().unwrap());
+    assert_eq!(job["state"], "done", "{job}");
+    assert_eq!(job["report"]["embedded"], 0, "{job}");
+    assert_eq!(server.find("code", "lamp"), ["lamp.py"]);
+    well(&remote);
+    wait_until("the vectors are there", || lacking(&remote, "code") == 0);
+}
+
+#[test]
 fn what_is_pending_is_told_before_anybody_searches() {
     let remote = Remote::start(&[]);
     let code = json!({"kind": "documents", "remote_provider": true});
