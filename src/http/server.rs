@@ -45,9 +45,6 @@ const OPS_CONNECTIONS_MAX: usize = 64;
 /// How often the runtime shows that it is alive.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 
-/// A signal so soon after the first one is the same: wrappers pass theirs on to a process and to its group.
-const SAME_SIGNAL: Duration = Duration::from_millis(300);
-
 /// How the server is asked to run, beyond the settings.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
@@ -247,19 +244,10 @@ impl Server {
     ) -> Result<()> {
         tokio::select! {
             first = signals.next() => {
-                let asked = Instant::now();
                 let drained = self.drain(first);
-                let again = async {
-                    loop {
-                        signals.next().await;
-                        if asked.elapsed() >= SAME_SIGNAL {
-                            break;
-                        }
-                    }
-                };
                 tokio::select! {
                     () = drained => {}
-                    () = again => exit_at_once(&self.file),
+                    _ = signals.next() => exit_at_once(&self.file),
                 }
                 Ok(())
             }
