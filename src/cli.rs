@@ -248,10 +248,7 @@ fn execute(cli: Cli) -> Result<()> {
         Command::Config(args) => config::run(&context, args),
         Command::Bench(args) => bench::run(&context, args),
         Command::Eval(args) => eval::run(&context, args),
-        Command::Completions(args) => {
-            completions::run(args)?;
-            Ok(())
-        }
+        Command::Completions(args) => completions::run(args),
     }
 }
 

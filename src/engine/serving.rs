@@ -44,6 +44,7 @@ mod loading;
 pub(crate) mod measure;
 pub(crate) mod memory_guard;
 mod model;
+mod pause;
 mod pending;
 mod refused_texts;
 mod remote;

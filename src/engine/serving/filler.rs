@@ -13,6 +13,7 @@ use embedder_reliability::Timestamp;
 
 use super::Service;
 use super::live::LiveCollection;
+use super::pause::Pause;
 use super::refused_texts::RefusedTexts;
 use super::run::ServerRun;
 use crate::engine::background::step_back;
@@ -25,12 +26,6 @@ use crate::store::{CollectionId, CollectionKind};
 /// How long a collection is left alone that could not be filled: first, and at most.
 const PAUSE_MIN: Duration = Duration::from_secs(5);
 const PAUSE_MAX: Duration = Duration::from_secs(120);
-
-/// How long a collection is left alone.
-struct Pause {
-    time: Duration,
-    until: Timestamp,
-}
 
 /// Which collections may lack vectors.
 #[derive(Default)]
@@ -74,18 +69,15 @@ impl Filler {
         let pauses = self.pauses();
         pauses
             .get(&collection)
-            .is_some_and(|pause| now < pause.until)
+            .is_some_and(|pause| pause.lasts(now))
     }
 
     /// Leaves a collection alone that could not be filled, longer each time.
     fn pause(&self, collection: CollectionId, now: Timestamp) {
         let mut pauses = self.pauses();
-        let before = pauses
-            .get(&collection)
-            .map_or(Duration::ZERO, |pause| pause.time);
-        let time = (before * 2).clamp(PAUSE_MIN, PAUSE_MAX);
-        let until = now.plus(time);
-        pauses.insert(collection, Pause { time, until });
+        let before = pauses.get(&collection);
+        let pause = Pause::longer_than(before, PAUSE_MIN, PAUSE_MAX, now);
+        pauses.insert(collection, pause);
     }
 
     /// Whether it has ended.
@@ -176,9 +168,7 @@ impl Service {
             // It is woken again when what makes the vectors works.
             None => Ok(()),
         };
-        let db = self.connections.take()?;
-        self.count_pending(db.store(), live)?;
-        filled
+        filled.and(self.count_pending(live))
     }
 
     fn fill_with(&self, documents: &dyn EmbedDocuments, live: &LiveCollection) -> Result<()> {

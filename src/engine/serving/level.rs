@@ -117,9 +117,8 @@ impl Service {
         by: EmbeddedBy,
         now: Timestamp,
     ) -> Option<Duration> {
-        let forced = self.level.forced_now(now);
-        if let Some(forced) = forced.filter(|forced| needs(by, &forced.parts).contains(part)) {
-            return Some(now.until(forced.until));
+        if let Some(until) = self.switched_off_until(part, by, now) {
+            return Some(now.until(until));
         }
         let circuit = self.circuit_of(part, by)?;
         circuit.breaker().snapshot(now).retry_after
@@ -133,8 +132,7 @@ impl Service {
 
     /// Returns why a part cannot be used, or that nothing fails any more.
     pub(crate) fn why_lost(&self, part: Part, by: EmbeddedBy, now: Timestamp) -> Reason {
-        let forced = self.level.forced_now(now);
-        if forced.is_some_and(|forced| needs(by, &forced.parts).contains(part)) {
+        if self.switched_off_until(part, by, now).is_some() {
             return Reason::Manual;
         }
         if part == Part::Embedder && self.is_missing(by) {
@@ -191,11 +189,19 @@ impl Service {
         *self.level.forced() = forced;
     }
 
+    /// Returns until when an operator has switched off a part that such a search needs.
+    fn switched_off_until(&self, part: Part, by: EmbeddedBy, now: Timestamp) -> Option<Timestamp> {
+        let forced = self.level.forced_now(now)?;
+        needs(by, forced.parts)
+            .contains(part)
+            .then_some(forced.until)
+    }
+
     fn inputs(&self, by: EmbeddedBy, now: Timestamp) -> Inputs {
         let failing = |part: &Part| self.state_of(*part, by) != CircuitState::Closed;
         let forced = self.level.forced_now(now);
         let forced = forced.map(|forced| forced.parts).unwrap_or_default();
-        let mut forced = needs(by, &forced);
+        let mut forced = needs(by, forced);
         if self.is_missing(by) {
             // It is not there: it counts from now on, and no longer than that.
             forced.insert(Part::Embedder);
@@ -234,8 +240,7 @@ impl Service {
 }
 
 /// Returns which of these parts a search needs: the vectors of clients need no embedder.
-fn needs(by: EmbeddedBy, parts: &Set<Part>) -> Set<Part> {
-    let mut parts = *parts;
+fn needs(by: EmbeddedBy, mut parts: Set<Part>) -> Set<Part> {
     if by == EmbeddedBy::Clients {
         parts.remove(Part::Embedder);
     }

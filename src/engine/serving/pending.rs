@@ -79,9 +79,10 @@ impl Service {
     }
 
     /// Counts what is pending in a collection, unless its view tells.
-    pub(super) fn count_pending(&self, store: &dyn Store, live: &LiveCollection) -> Result<()> {
+    pub(super) fn count_pending(&self, live: &LiveCollection) -> Result<()> {
         if live.pending_vectors().is_none() && self.vectors_for(live).is_some() {
-            live.set_pending_vectors(self.pending_of(store, live)?);
+            let db = self.connections.take()?;
+            live.set_pending_vectors(self.pending_of(db.store(), live)?);
         }
         Ok(())
     }

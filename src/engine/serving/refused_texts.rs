@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use embedder_reliability::Timestamp;
 
+use super::pause::Pause;
 use crate::store::EmbedHash;
 
 /// Texts that are remembered.
@@ -32,15 +33,14 @@ struct Key([u8; 32]);
 
 struct Refusal {
     is_definite: bool,
-    time: Duration,
-    until: Timestamp,
+    pause: Pause,
 }
 
 impl RefusedTexts {
     /// Whether what has this fingerprint should not be given a text now.
     pub(super) fn contains(&self, fingerprint: &str, text: EmbedHash, now: Timestamp) -> bool {
         let refusal = self.texts.get(&Key::new(fingerprint, text));
-        refusal.is_some_and(|refusal| now < refusal.until)
+        refusal.is_some_and(|refusal| refusal.pause.lasts(now))
     }
 
     /// Remembers a text, definitely refused or failing for whatever reason, and returns how long it is left alone; none
@@ -54,28 +54,19 @@ impl RefusedTexts {
     ) -> Option<Duration> {
         let key = Key::new(fingerprint, text);
         if self.texts.len() >= TEXTS_MAX && !self.texts.contains_key(&key) {
-            self.texts.retain(|_, refusal| now < refusal.until);
+            self.texts.retain(|_, refusal| refusal.pause.lasts(now));
             if self.texts.len() >= TEXTS_MAX {
                 return None;
             }
         }
-        let before = self
-            .texts
-            .get(&key)
-            .map_or(Duration::ZERO, |refusal| refusal.time);
-        let time = if is_definite {
-            DEFINITE
+        let pause = if is_definite {
+            Pause::of(DEFINITE, now)
         } else {
-            (before * 2).clamp(DOUBTFUL_MIN, DAY)
+            let before = self.texts.get(&key).map(|refusal| &refusal.pause);
+            Pause::longer_than(before, DOUBTFUL_MIN, DAY, now)
         };
-        let until = now.plus(time);
-        let refusal = Refusal {
-            is_definite,
-            time,
-            until,
-        };
-        self.texts.insert(key, refusal);
-        Some(time)
+        self.texts.insert(key, Refusal { is_definite, pause });
+        Some(pause.time())
     }
 
     /// Forgets those that failed for whatever reason: it may have been another.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use embedder_index::QueryVector;
 use embedder_index::embedded_text::query_text;
@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::live::VectorsOf;
 use super::model::{BUSY_RETRY_AFTER, QUERY_VECTORS};
+use super::run::PATIENCE;
 use super::workers::{Waiter, Workers};
 use crate::config::RemoteEmbedding;
 use crate::engine::ingest::embed_documents::{EmbedDocuments, EmbeddedTexts};
@@ -31,9 +32,6 @@ use crate::outbound::provider::{
 /// Texts of documents that go out at a time, at most: where one of them is refused, it is found among them.
 const TEXTS_MAX: usize = 64;
 
-/// Longest pause before it is seen whether to go on waiting.
-const PATIENCE: Duration = Duration::from_millis(500);
-
 /// A remote provider at work.
 pub(crate) struct RemoteModel {
     provider: Provider,
@@ -43,7 +41,6 @@ pub(crate) struct RemoteModel {
     waiter: Waiter,
     /// Calls for documents that may be under way at once; one more is left to queries.
     at_once: Semaphore,
-    at_once_max: usize,
     is_ended: watch::Sender<bool>,
 }
 
@@ -78,7 +75,7 @@ impl RemoteModel {
             batch_bytes_max: settings.batch_bytes_max,
             calls_per_minute_max: settings.calls_per_minute_max,
         };
-        let at_once_max = circuit.policy().at_once_max.saturating_sub(1).max(1);
+        let at_once = Semaphore::new(documents_at_once(&circuit));
         Ok(RemoteModel {
             provider: Provider::new(of_provider, transport, circuit),
             vectors_of: VectorsOf {
@@ -87,8 +84,7 @@ impl RemoteModel {
             },
             queries: Cache::new(QUERY_VECTORS),
             waiter,
-            at_once: Semaphore::new(at_once_max),
-            at_once_max,
+            at_once,
             is_ended: watch::Sender::new(false),
         })
     }
@@ -199,7 +195,7 @@ impl EmbedDocuments for &RemoteModel {
     }
 
     fn threads_max(&self) -> usize {
-        self.at_once_max
+        documents_at_once(self.provider.circuit())
     }
 
     fn embed(
@@ -220,6 +216,11 @@ impl EmbedDocuments for &RemoteModel {
     fn check(&self, _: &mut Workspace, stop: &AtomicBool) -> Result<()> {
         self.wait_patiently(stop, async || self.provider.check().await)
     }
+}
+
+/// Returns how many calls for documents may be under way at once: one is left to queries.
+fn documents_at_once(circuit: &Circuit) -> usize {
+    circuit.policy().at_once_max.saturating_sub(1).max(1)
 }
 
 fn http_transport(settings: &RemoteEmbedding) -> Result<HttpTransport> {

@@ -21,7 +21,7 @@ use crate::outbound::circuit::Fault;
 use crate::store::{ChunkRow, CollectionId, EmbedHash, StoreWriter};
 
 /// Longest pause before a full lane is tried again, so that the end of the server is noticed soon.
-const PATIENCE: Duration = Duration::from_millis(500);
+pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A run over one collection, inside the server.
 pub(super) struct ServerRun<'a> {
