@@ -237,17 +237,10 @@ fn a_client_that_takes_every_request_back_is_sent_away() {
     asked.extend(frames::request(1, "/v1/collections", &server.admin));
     well.write_all(&asked).unwrap();
     // Not closed meanwhile: whoever hangs up is not answered.
-    let mut answer = Vec::new();
-    let head = loop {
-        let mut bytes = [0; 4_096];
-        let read = well.read(&mut bytes).unwrap();
-        assert_ne!(read, 0, "{answer:?}");
-        answer.extend(&bytes[..read]);
-        let is_head = |(kind, _): &(u8, &[u8])| *kind == frames::HEADERS;
-        if let Some((_, head)) = frames::split(&answer).into_iter().find(is_head) {
-            break head.to_vec();
-        }
-    };
+    let head = frames::read_until(&mut well, |frames| {
+        let head = frames.iter().find(|(kind, _)| *kind == frames::HEADERS)?;
+        Some(head.1.to_vec())
+    });
     drop(well);
     // 200, by its index.
     assert_eq!(head[0], 0x88);

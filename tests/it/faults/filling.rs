@@ -1,9 +1,10 @@
 //! A provider makes the vectors of documents, and may be slow, choosy, or both: each is asked for once, and none keeps
 //! others waiting.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::provider::{Remote, well};
 use super::rig::QUICK;
@@ -16,6 +17,18 @@ fn lacking(remote: &Remote, collection: &str) -> u64 {
     let view = remote.server.get(&format!("/v1/collections/{collection}"));
     let counts = &view.ok()["counts"];
     counts["chunks"].as_u64().unwrap() - counts["embedded"].as_u64().unwrap()
+}
+
+/// Indexes a folder into a collection `code` that the provider makes vectors for, and returns the job, which is done.
+fn index_code(remote: &Remote, folder: &Path) -> Value {
+    let server = &remote.server;
+    let code = json!({"kind": "code", "remote_provider": true});
+    server.put("/v1/collections/code", &code).with_status(201);
+    server.allow(folder);
+    let job = server.add_source("code", folder);
+    let job = server.end_of_job(job["id"].as_str().unwrap());
+    assert_eq!(job["state"], "done", "{job}");
+    job
 }
 
 /// Writes so many documents of different texts into `notes`.
@@ -136,9 +149,6 @@ fn a_slow_provider_is_asked_for_each_vector_once_by_however_many_threads() {
     assert_eq!(remote.breaker(), "closed");
 
     // The same by a job.
-    let code = json!({"kind": "code", "remote_provider": true});
-    let server = &remote.server;
-    server.put("/v1/collections/code", &code).with_status(201);
     let folder = remote.app.data_dir().parent().unwrap().join("code");
     let files: Vec<_> = (0..16)
         .map(|number| {
@@ -151,14 +161,8 @@ fn a_slow_provider_is_asked_for_each_vector_once_by_however_many_threads() {
         .map(|(name, text)| (&**name, &**text))
         .collect();
     write_tree(&folder, &files);
-    server.allow(&folder);
     let before = remote.provider.text_count();
-    let added = server
-        .post("/v1/collections/code/sources", &json!({"path": folder}))
-        .with_status(202)
-        .body;
-    let job = server.end_of_job(added["job"]["id"].as_str().unwrap());
-    assert_eq!(job["state"], "done", "{job}");
+    index_code(&remote, &folder);
     assert_eq!(lacking(&remote, "code"), 0);
     assert_eq!(remote.provider.text_count() - before, 16);
 }
@@ -180,18 +184,10 @@ fn a_provider_that_allows_few_calls_gets_no_text_twice() {
 fn a_job_is_done_although_the_provider_fails_and_its_vectors_follow() {
     let remote = Remote::start(&[]);
     let server = &remote.server;
-    let code = json!({"kind": "code", "remote_provider": true});
-    server.put("/v1/collections/code", &code).with_status(201);
     let folder = remote.app.data_dir().parent().unwrap().join("code");
     write_tree(&folder, &[("lamp.py", "def lamp():\n    return 1\n")]);
-    server.allow(&folder);
     remote.provider.set_mode(Mode::Status(500, None));
-    let added = server
-        .post("/v1/collections/code/sources", &json!({"path": folder}))
-        .with_status(202)
-        .body;
-    let job = server.end_of_job(added["job"]["id"].as_str().unwrap());
-    assert_eq!(job["state"], "done", "{job}");
+    let job = index_code(&remote, &folder);
     assert_eq!(job["report"]["embedded"], 0, "{job}");
     assert_eq!(server.find("code", "lamp"), ["lamp.py"]);
     well(&remote);

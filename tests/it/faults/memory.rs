@@ -252,22 +252,13 @@ fn over_http2_the_same_number_is_left_unread() {
         sent.extend(frames::request(id, LARGE_PATH, &server.admin));
     }
     stream.write_all(&sent).unwrap();
-    let mut answer = Vec::new();
-    let given = loop {
-        let mut bytes = [0; 4_096];
-        let read = stream.read(&mut bytes).unwrap();
-        assert_ne!(read, 0, "{answer:?}");
-        answer.extend(&bytes[..read]);
-        let all = frames::split(&answer);
-        let heads: Vec<_> = all
-            .iter()
-            .filter(|(kind, _)| *kind == frames::HEADERS)
-            .collect();
-        if heads.len() == ASKED {
-            // 200, by its index.
-            break heads.iter().filter(|(_, head)| head[0] == 0x88).count();
-        }
-    };
+    let given = frames::read_until(&mut stream, |frames| {
+        let is_head = |(kind, _): &&(u8, &[u8])| *kind == frames::HEADERS;
+        let heads: Vec<_> = frames.iter().filter(is_head).collect();
+        // 200, by its index.
+        let given = heads.iter().filter(|(_, head)| head[0] == 0x88).count();
+        (heads.len() == ASKED).then_some(given)
+    });
     assert_eq!(given, UNREAD_MAX);
     drop(stream);
     server.stop();

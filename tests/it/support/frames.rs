@@ -1,5 +1,8 @@
 //! Frames of HTTP/2, as far as a client needs them that does what a well-meaning one does not.
 
+use std::io::Read;
+use std::net::TcpStream;
+
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub const HEADERS: u8 = 1;
 pub const RST_STREAM: u8 = 3;
@@ -34,6 +37,23 @@ pub fn split(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
         bytes = rest;
     }
     frames
+}
+
+/// Reads frames until they hold what is looked for. What hangs up before has not answered.
+pub fn read_until<T>(
+    stream: &mut TcpStream,
+    mut found: impl FnMut(&[(u8, &[u8])]) -> Option<T>,
+) -> T {
+    let mut answer = Vec::new();
+    loop {
+        let mut bytes = [0; 4_096];
+        let read = stream.read(&mut bytes).unwrap();
+        assert_ne!(read, 0, "{answer:?}");
+        answer.extend(&bytes[..read]);
+        if let Some(found) = found(&split(&answer)) {
+            return found;
+        }
+    }
 }
 
 /// A GET of this path by this key: names by indices of HPACK's static table.

@@ -159,6 +159,11 @@ impl TestServer {
             &json!({"kind": "code"}),
         )
         .ok();
+        self.add_source(collection, folder)
+    }
+
+    /// Begins to index a folder into a collection that is there, and returns the job.
+    pub fn add_source(&self, collection: &str, folder: &Path) -> Value {
         let body = json!({"path": folder});
         let added = self
             .post(&format!("/v1/collections/{collection}/sources"), &body)
