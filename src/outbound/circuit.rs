@@ -59,8 +59,8 @@ pub enum Fault {
 pub enum Purpose {
     /// Its answer. Where it fails, the dependency has failed; it may be made again.
     Answer,
-    /// To see whether it can be answered. Where it fails, what was asked may be the reason, so that says nothing about the
-    /// dependency, and it is not made again: who asks finds out whose fault it was.
+    /// To see whether it can be answered. Where it fails, what was asked may be the reason, or how much of it, so that says
+    /// nothing about the dependency, and it is not made again: who asks finds out whose fault it was.
     Trial,
 }
 
@@ -272,7 +272,11 @@ impl Circuit {
             let mut permit = match self.permit(now) {
                 Ok(permit) => permit,
                 Err(refused) => {
-                    return Err(failed.map_or(CallError::Open(refused), |(error, _)| error));
+                    let Some((error, _)) = failed else {
+                        return Err(CallError::Open(refused));
+                    };
+                    self.observer.gave_up(RetryError::Refused);
+                    return Err(error);
                 }
             };
             let room = match self.make_room(now, deadline).await {
@@ -306,15 +310,19 @@ impl Circuit {
                 }
                 // A caller in more of a hurry than the dependency can be says nothing about it.
                 Err(_) if timeout < self.policy.breaker.slow_after.min(self.policy.timeout) => {
-                    permit.record(Outcome::Ignored, now);
                     self.observer.ended(CallOutcome::Timeout);
-                    return Err(CallError::Deadline);
+                    if failed.is_none() {
+                        permit.record(Outcome::Ignored, now);
+                        return Err(CallError::Deadline);
+                    }
+                    return Err(self.not_repeated(permit, failed, CallError::Deadline));
                 }
                 Err(_) => (CallError::TimedOut(timeout), Fault::Transient),
             };
-            let is_undecided =
-                purpose == Purpose::Trial && matches!(fault, Fault::Transient | Fault::Permanent);
-            let fault = if is_undecided { Fault::Request } else { fault };
+            let fault = match (purpose, fault) {
+                (Purpose::Answer, fault) | (Purpose::Trial, fault @ Fault::NotAsked) => fault,
+                (Purpose::Trial, _) => Fault::Request,
+            };
             let failure = failure_of(fault);
             let next = retry.after(failure, now, &mut self.random());
             let (outcome, told) = verdict(fault, next.is_err());

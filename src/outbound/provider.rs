@@ -1,6 +1,6 @@
 //! A remote embedding provider: any server that speaks OpenAI's `/embeddings`.
 //!
-//! Texts go out in batches no larger than the provider takes, no faster than it is allowed to be asked, and through a
+//! Texts go out in calls no larger than the provider takes, no faster than it is allowed to be asked, and through a
 //! [`Circuit`]. Nothing that comes back is believed: every text must have its vector, of the length agreed, of finite
 //! numbers; else the whole answer counts as a failure of the provider and none of it is used.
 
@@ -17,6 +17,8 @@ use serde::Serialize;
 use super::circuit::{Attempt, CallError, Circuit, Fault, Purpose};
 
 mod answer;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 use answer::BadAnswer;
@@ -152,22 +154,34 @@ impl Provider {
         &self.circuit
     }
 
-    /// Returns the vectors of texts, in their order.
+    /// Returns how many of the texts, from the first on, go out in one call; at least one where there is one.
+    pub fn fit(&self, texts: &[String]) -> usize {
+        let mut bytes = 0;
+        let fit = texts
+            .iter()
+            .take(self.settings.batch_texts_max)
+            .take_while(|text| {
+                bytes += text.len();
+                bytes <= self.settings.batch_bytes_max
+            })
+            .count();
+        fit.max(1).min(texts.len())
+    }
+
+    /// Returns the vectors of texts that [`fit`](Provider::fit) in one call, in their order.
+    ///
+    /// A call that is a [`Purpose::Trial`] waits for no turn, and leaves some to answers.
     ///
     /// # Errors
-    /// Those of the first batch that fails; vectors of batches before it are lost.
+    /// Those of the call.
     pub async fn embed(
         &self,
         purpose: Purpose,
         texts: &[String],
         deadline: Option<Instant>,
     ) -> Result<Vec<Vec<f32>>, CallError<ProviderError>> {
-        let mut vectors = Vec::with_capacity(texts.len());
-        for batch in self.batches(texts) {
-            let made = self.call(purpose, batch, deadline, ProviderError::fault);
-            vectors.extend(made.await?);
-        }
-        Ok(vectors)
+        let fault = ProviderError::fault;
+        self.call(purpose, texts, deadline, fault).await
     }
 
     /// Sees whether it works at all, by a text that anything takes: one that refuses it refuses everything.
@@ -193,7 +207,13 @@ impl Provider {
         fault: impl Fn(&ProviderError) -> Fault,
     ) -> Result<Vec<Vec<f32>>, CallError<ProviderError>> {
         let body = self.body(texts);
-        self.keep_pace(deadline).await.map_err(CallError::Failed)?;
+        let paced = match purpose {
+            // It lets nothing through, so nothing is sent.
+            _ if self.circuit.breaker().state() == CircuitState::Open => Ok(()),
+            Purpose::Answer => self.keep_pace(deadline).await,
+            Purpose::Trial => self.take_turn(self.kept_for_answers()),
+        };
+        paced.map_err(CallError::Failed)?;
         let attempt = |attempt| self.ask(body.clone(), texts.len(), attempt);
         self.circuit.call(purpose, deadline, attempt, fault).await
     }
@@ -207,7 +227,7 @@ impl Provider {
         let dimensions = self.settings.dimensions;
         let bytes_max = answer::bytes_max(texts, dimensions);
         if attempt.number > 0 {
-            self.take_turn()?;
+            self.take_turn(0)?;
         }
         let sent = self.transport.post(body, attempt, bytes_max).await?;
         if !(200..300).contains(&sent.status) {
@@ -221,13 +241,10 @@ impl Provider {
 
     /// Waits until the provider allows another call. That is our time and not the provider's, so it is no part of the call.
     async fn keep_pace(&self, deadline: Option<Instant>) -> Result<(), ProviderError> {
-        if self.circuit.breaker().state() == CircuitState::Open {
-            return Ok(());
-        }
         let clock = self.circuit.clock();
         let patience = clock.now().plus(self.circuit.policy().timeout);
         let until = deadline.map_or(patience, |deadline| clock.at(deadline).min(patience));
-        while let Err(ProviderError::TooSoon { retry_after }) = self.take_turn() {
+        while let Err(ProviderError::TooSoon { retry_after }) = self.take_turn(0) {
             if clock.now().plus(retry_after) >= until {
                 return Err(ProviderError::TooSoon { retry_after });
             }
@@ -236,17 +253,27 @@ impl Provider {
         Ok(())
     }
 
-    /// Takes one of the calls that the provider allows, if there is one now.
-    fn take_turn(&self) -> Result<(), ProviderError> {
+    /// Takes one of the calls that the provider allows, if there is one now beside those that are `kept`.
+    fn take_turn(&self, kept: u32) -> Result<(), ProviderError> {
         let Some(pace) = &self.pace else {
             return Ok(());
         };
-        match pace.try_acquire(0, self.circuit.clock().now()) {
+        let now = self.circuit.clock().now();
+        let too_soon = |result| match result {
             RateLimitResult::Limited { retry_after, .. } => {
                 Err(ProviderError::TooSoon { retry_after })
             }
             RateLimitResult::Allowed { .. } | RateLimitResult::TooLarge { .. } => Ok(()),
-        }
+        };
+        // Those who come together do not see each other, and may take of what is kept.
+        too_soon(pace.peek(0, now, 1 + kept))?;
+        too_soon(pace.try_acquire(0, now))
+    }
+
+    /// Returns how many of the calls that are allowed in a minute are kept for those who wait for an answer.
+    fn kept_for_answers(&self) -> u32 {
+        let calls = self.settings.calls_per_minute_max.unwrap_or_default();
+        calls.div_ceil(4).min(calls.saturating_sub(1))
     }
 
     fn body(&self, texts: &[String]) -> Bytes {
@@ -262,200 +289,5 @@ impl Provider {
         serde_json::to_vec(&request)
             .expect("texts and numbers can be written as JSON")
             .into()
-    }
-
-    /// Cuts texts into as many as the provider takes at a time.
-    fn batches<'a>(&self, mut texts: &'a [String]) -> impl Iterator<Item = &'a [String]> {
-        let (texts_max, bytes_max) = (self.settings.batch_texts_max, self.settings.batch_bytes_max);
-        std::iter::from_fn(move || {
-            let mut bytes = 0;
-            let fit = texts
-                .iter()
-                .take(texts_max)
-                .take_while(|text| {
-                    bytes += text.len();
-                    bytes <= bytes_max
-                })
-                .count();
-            let (batch, rest) = texts.split_at(fit.max(1).min(texts.len()));
-            texts = rest;
-            (!batch.is_empty()).then_some(batch)
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::VecDeque;
-    use std::pin::Pin;
-    use std::sync::Mutex;
-
-    use embedder_reliability::circuit_breaker::{BreakerPolicy, CircuitState, Transition};
-    use embedder_reliability::retry::{RetryError, RetryPolicy};
-    use serde_json::json;
-
-    use super::super::circuit::{CallOutcome, CircuitObserver, CircuitPolicy};
-    use super::*;
-    use crate::clock::Clock;
-
-    struct Quiet;
-
-    impl CircuitObserver for Quiet {
-        fn ended(&self, _: CallOutcome) {}
-        fn retried(&self) {}
-        fn gave_up(&self, _: RetryError) {}
-        fn transition(&self, _: &Transition) {}
-    }
-
-    /// Answers what it was told to, and remembers what it was asked.
-    #[derive(Default)]
-    struct Script {
-        answers: Mutex<VecDeque<Result<Sent, TransportError>>>,
-        asked: Mutex<Vec<serde_json::Value>>,
-    }
-
-    impl Transport for Script {
-        fn post(
-            &self,
-            body: Bytes,
-            _: Attempt,
-            _: usize,
-        ) -> Pin<Box<dyn Future<Output = Result<Sent, TransportError>> + Send + '_>> {
-            let asked = serde_json::from_slice(&body).unwrap();
-            self.asked.lock().unwrap().push(asked);
-            let answer = self.answers.lock().unwrap().pop_front();
-            Box::pin(std::future::ready(answer.expect("an answer was prepared")))
-        }
-    }
-
-    fn sent(status: u16, body: &serde_json::Value) -> Result<Sent, TransportError> {
-        Ok(Sent {
-            status,
-            retry_after: None,
-            body: body.to_string().into(),
-        })
-    }
-
-    fn vectors(count: usize) -> serde_json::Value {
-        let row = |index| json!({"object": "embedding", "index": index, "embedding": [0.5, 0.25]});
-        json!({"object": "list", "data": (0..count).map(row).collect::<Vec<_>>(), "model": "m"})
-    }
-
-    fn provider(answers: Vec<Result<Sent, TransportError>>) -> (Provider, Arc<Script>) {
-        let script = Arc::new(Script {
-            answers: Mutex::new(answers.into()),
-            asked: Mutex::default(),
-        });
-        let policy = CircuitPolicy {
-            timeout: Duration::from_secs(10),
-            at_once_max: 4,
-            wait_max: Duration::from_secs(1),
-            retry: RetryPolicy::default(),
-            breaker: BreakerPolicy::default(),
-        };
-        let circuit = Circuit::new("provider", policy, Clock::start(), 1, Arc::new(Quiet)).unwrap();
-        let settings = ProviderSettings {
-            model: "m".to_owned(),
-            dimensions: 2,
-            requests_dimensions: false,
-            batch_texts_max: 3,
-            batch_bytes_max: 10,
-            calls_per_minute_max: None,
-        };
-        let transport: Arc<dyn Transport> = Arc::clone(&script) as _;
-        (
-            Provider::new(settings, transport, Arc::new(circuit)),
-            script,
-        )
-    }
-
-    fn texts(texts: &[&str]) -> Vec<String> {
-        texts.iter().map(|text| (*text).to_owned()).collect()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn texts_go_out_in_batches_that_the_provider_takes() {
-        let answers = [3, 1, 1, 2].map(|count| sent(200, &vectors(count)));
-        let (provider, script) = provider(answers.into());
-        let all = texts(&["a", "b", "c", "d234567", "longer than ten bytes", "e", "f"]);
-        assert_eq!(
-            provider
-                .embed(Purpose::Answer, &all, None)
-                .await
-                .unwrap()
-                .len(),
-            7
-        );
-        let asked = script.asked.lock().unwrap();
-        let inputs: Vec<_> = asked.iter().map(|body| body["input"].clone()).collect();
-        assert_eq!(
-            inputs,
-            [
-                json!(["a", "b", "c"]),
-                json!(["d234567"]),
-                json!(["longer than ten bytes"]),
-                json!(["e", "f"])
-            ]
-        );
-        assert!(asked[0].get("dimensions").is_none());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_hiccup_is_tried_again_and_a_refusal_is_not() {
-        let hiccups = [sent(502, &json!({})), Err(TransportError::Broken)];
-        let answers = hiccups.into_iter().chain([sent(200, &vectors(1))]);
-        let (there, _) = provider(answers.collect());
-        assert!(
-            there
-                .embed(Purpose::Answer, &texts(&["a"]), None)
-                .await
-                .is_ok()
-        );
-        for status in [400, 401, 413, 422] {
-            let (there, script) = provider(vec![sent(status, &json!({"error": "no"}))]);
-            let error = there
-                .embed(Purpose::Answer, &texts(&["a"]), None)
-                .await
-                .unwrap_err();
-            assert!(error.to_string().contains(&status.to_string()), "{error}");
-            assert_eq!(script.asked.lock().unwrap().len(), 1);
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_clients_ask_wrongly_never_opens_the_breaker_and_a_bad_key_does() {
-        let check = async |status, expected| {
-            let answers = (0..20).map(|_| sent(status, &json!({}))).collect();
-            let (there, _) = provider(answers);
-            for _ in 0..3 {
-                there
-                    .embed(Purpose::Answer, &texts(&["a"]), None)
-                    .await
-                    .unwrap_err();
-            }
-            assert_eq!(there.circuit().breaker().state(), expected, "{status}");
-        };
-        check(400, CircuitState::Closed).await;
-        check(422, CircuitState::Closed).await;
-        check(401, CircuitState::Open).await;
-        check(500, CircuitState::Open).await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_that_cannot_be_used_is_a_failure_and_none_of_it_is_used() {
-        let wrong = json!({"data": [{"index": 0, "embedding": [0.5]}]});
-        let (there, script) = provider((0..3).map(|_| sent(200, &wrong)).collect());
-        for _ in 0..3 {
-            let error = there
-                .embed(Purpose::Answer, &texts(&["a"]), None)
-                .await
-                .unwrap_err();
-            assert!(matches!(
-                error,
-                CallError::Failed(ProviderError::BadAnswer(_))
-            ));
-        }
-        assert_eq!(script.asked.lock().unwrap().len(), 3, "not tried again");
-        assert_eq!(there.circuit().breaker().state(), CircuitState::Open);
     }
 }

@@ -123,7 +123,8 @@ async fn a_clients_mistakes_never_open_the_breaker() {
 #[tokio::test(start_paused = true)]
 async fn a_trial_that_fails_is_made_once_and_says_nothing_of_the_dependency() {
     let (circuit, told) = circuit(|_| {});
-    for fault in [Fault::Transient, Fault::Permanent].repeat(20) {
+    let overload = Fault::Overload { retry_after: None };
+    for fault in [Fault::Transient, Fault::Permanent, overload].repeat(20) {
         let (answer, calls) = call_for(Purpose::Trial, &circuit, &[fault; 9]).await;
         assert!(matches!(answer, Err(CallError::Failed(_))));
         assert_eq!(calls, 1);
@@ -131,10 +132,6 @@ async fn a_trial_that_fails_is_made_once_and_says_nothing_of_the_dependency() {
     assert_eq!(circuit.breaker().state(), CircuitState::Closed);
     let ended = told.ended.lock().unwrap().clone();
     assert!(ended.iter().all(|outcome| *outcome == CallOutcome::Ignored));
-    // Too much to do is no matter of what was asked.
-    let overload = Fault::Overload { retry_after: None };
-    let (answer, calls) = call_for(Purpose::Trial, &circuit, &[overload]).await;
-    assert_eq!((answer.unwrap(), calls), (1, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -201,6 +198,26 @@ async fn a_caller_in_a_hurry_says_nothing_about_the_dependency() {
     }
     assert_eq!(circuit.breaker().state(), CircuitState::Closed);
     assert_eq!(circuit.in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_before_the_deadline_is_told_and_counts() {
+    let (circuit, told) = circuit(|_| {});
+    for _ in 0..3 {
+        assert_eq!(circuit.breaker().state(), CircuitState::Closed);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(3);
+        let attempt = async |attempt: Attempt| match attempt.number {
+            0 => Err(Fault::Transient),
+            _ => std::future::pending::<Result<(), Fault>>().await,
+        };
+        let deadline = Some(deadline.into_std());
+        let cut = circuit
+            .call(Purpose::Answer, deadline, attempt, |fault| *fault)
+            .await;
+        assert!(matches!(cut, Err(CallError::Failed(Fault::Transient))));
+    }
+    assert_eq!(circuit.breaker().state(), CircuitState::Open);
+    assert_eq!(*told.gave_up.lock().unwrap(), [RetryError::Refused; 3]);
 }
 
 #[tokio::test(start_paused = true)]

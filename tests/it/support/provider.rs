@@ -33,6 +33,8 @@ pub enum Mode {
     FailShare { share: f64, status: u16, seed: u64 },
     /// Answers come this much later.
     SlowBy(Duration),
+    /// Answers come so much later for each text.
+    SlowByText(Duration),
     /// Calls that arrive now are never answered, whatever the mode is later.
     Hang,
     /// Vectors have one number too many.

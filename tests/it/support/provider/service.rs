@@ -227,9 +227,11 @@ impl Service {
     fn serve_call(&self, stream: &TcpStream, request: &Request) -> io::Result<()> {
         let asked = Asked::parse(&request.body);
         let texts = asked.as_ref().map(|asked| asked.texts.clone());
+        let texts = texts.unwrap_or_default();
+        let count = texts.len() as u32;
         let call = Call {
             at: Instant::now(),
-            texts: texts.unwrap_or_default(),
+            texts,
             bytes: request.body.len(),
             status: None,
             headers: request.headers.clone(),
@@ -252,7 +254,7 @@ impl Service {
         let status = asked
             .as_ref()
             .map_or_else(|refusal| refusal.status, |_| 200);
-        let sent = self.answer(stream, mode, asked);
+        let sent = self.answer(stream, mode, count, asked);
         self.state().end(number, sent.is_ok().then_some(status));
         sent
     }
@@ -261,6 +263,7 @@ impl Service {
         &self,
         stream: &TcpStream,
         mode: Mode,
+        texts: u32,
         asked: Result<Asked, Refusal>,
     ) -> io::Result<()> {
         if mode == Mode::Hang {
@@ -268,6 +271,9 @@ impl Service {
         }
         if let Mode::SlowBy(delay) = mode {
             self.wait(stream, delay)?;
+        }
+        if let Mode::SlowByText(delay) = mode {
+            self.wait(stream, delay * texts)?;
         }
         let asked = match asked {
             Ok(asked) => asked,
