@@ -21,7 +21,7 @@ use crate::engine::embed::Embedder;
 use crate::error::{Error, ErrorCode, Result};
 use crate::store::data_dir::DataDir;
 use crate::store::sqlite::content::ContentDb;
-use crate::store::{Collection, Source, StoreWriter};
+use crate::store::{ChunkId, Collection, Source, StoreWriter};
 
 mod difference;
 pub(crate) mod embed_documents;
@@ -48,7 +48,7 @@ pub use source::{check_collection_name, checked_root, claim_source, find_source}
 use surroundings::Alone;
 pub use surroundings::Surroundings;
 use text::TextPhase;
-use vectors::Fill;
+use vectors::{End, Fill};
 
 /// Which folder to index, and as what.
 #[derive(Debug, Clone)]
@@ -191,13 +191,7 @@ impl Run<'_> {
             vectors_follow: documents.is_some(),
         });
         if let Some(documents) = &documents {
-            match self.index_vectors(db, &**documents, &mut report) {
-                // What is indexed is found by its words, and the rest follows.
-                Err(error) if self.surroundings.fills_in_later() && is_of_embedder(&error) => {
-                    tracing::warn!(collection = %self.collection.name, "Vectors are still pending: {error}");
-                }
-                done => done?,
-            }
+            self.index_vectors(db, &**documents, &mut report)?;
         }
         let documents = documents.map(|documents| documents.fingerprint().to_owned());
         let fingerprint = documents.or_else(|| self.surroundings.fingerprint());
@@ -232,20 +226,34 @@ impl Run<'_> {
     ) -> Result<()> {
         let fill = Fill {
             collection: self.collection.id,
+            after: ChunkId(0),
             documents,
             surroundings: self.surroundings,
             threads: self.config.threads,
             progress: self.progress,
             stop: self.stop,
+            leaves_off: &|| self.surroundings.leaves_off(),
         };
-        let embedded = fill.run(db)?;
-        report.embedded_now = embedded.texts;
-        report.truncated = embedded.truncated;
+        let filled = fill.run(db)?;
+        report.embedded_now = filled.texts;
+        report.truncated = filled.truncated;
+        let name = &self.collection.name;
+        match filled.end {
+            End::Complete => {}
+            // What is indexed is found by its words, and the rest follows.
+            End::LeftOff(_) => {
+                tracing::info!(collection = %name, "Vectors are still pending: others wait for a turn");
+            }
+            End::Failed(error) if self.surroundings.fills_in_later() && is_of_embedder(&error) => {
+                tracing::warn!(collection = %name, "Vectors are still pending: {error}");
+            }
+            End::Failed(error) => return Err(error),
+        }
         Ok(())
     }
 }
 
-/// Whether what makes vectors has failed, and nothing else.
+/// Whether what makes vectors has failed so that it may work later.
 fn is_of_embedder(error: &Error) -> bool {
     matches!(
         error.code(),

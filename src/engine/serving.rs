@@ -63,7 +63,7 @@ use changes::Changes;
 use connections::Connections;
 use dependencies::Dependencies;
 use doors::Doors;
-use filler::Filler;
+use filler::Fillers;
 pub(crate) use find::Terms;
 use gate::Gate;
 use jobs::Jobs;
@@ -106,7 +106,7 @@ pub struct Service {
     /// A provider elsewhere, for the collections that opted in.
     remote: Option<RemoteModel>,
     pub(crate) jobs: Jobs,
-    pub(crate) filler: Filler,
+    pub(crate) fillers: Fillers,
     pub(crate) searches: Gate,
     scans: Gate,
     pub(crate) work: Gate,
@@ -204,7 +204,7 @@ impl Service {
             model: ModelSlot::empty("it is being loaded"),
             remote,
             jobs: Jobs::default(),
-            filler: Filler::default(),
+            fillers: Fillers::default(),
             searches: Gate::new(
                 &workers,
                 "a search",
@@ -270,7 +270,7 @@ impl Service {
         );
         self.ending.told.notify_all();
         self.jobs.end();
-        self.filler.end();
+        self.fillers.end();
         if let Some(remote) = &self.remote {
             remote.end();
         }

@@ -27,13 +27,18 @@ pub trait EmbedDocuments: Send + Sync {
     /// Returns the length of a vector.
     fn dimensions(&self) -> usize;
 
-    /// Returns how many texts it should be given at a time.
+    /// Returns how many texts a thread should be given at a time.
     fn texts_at_a_time(&self) -> usize;
+
+    /// Returns how many of these texts, from the first on, it takes at once; at least one where there is one.
+    fn fit(&self, texts: &[String]) -> usize {
+        texts.len()
+    }
 
     /// Returns how many threads can make it work at once.
     fn threads_max(&self) -> usize;
 
-    /// Returns the vectors of texts. `workspace` is of one thread and used again. It waits for its turn, however long that
+    /// Returns the vectors of texts that it takes at once. `workspace` is of one thread and used again. It waits for its turn, however long that
     /// takes, unless `stop` is set.
     ///
     /// # Errors

@@ -47,16 +47,10 @@ pub trait Surroundings: Sync {
 
     /// Called when what makes vectors of this fingerprint works, and makes none of a text. Its chunk stays without a vector
     /// for now.
-    ///
-    /// # Errors
-    /// More are refused than can be remembered.
-    fn refused(
-        &self,
-        fingerprint: &str,
-        chunk: &ChunkRow,
-        text: EmbedHash,
-        why: &Error,
-    ) -> Result<()>;
+    fn refused(&self, fingerprint: &str, chunk: &ChunkRow, why: &Error);
+
+    /// Whether the vectors that are missing should be left to others now.
+    fn leaves_off(&self) -> bool;
 }
 
 /// Loads a model, once.
@@ -117,8 +111,11 @@ impl Surroundings for Alone<'_> {
         false
     }
 
-    fn refused(&self, _: &str, chunk: &ChunkRow, _: EmbedHash, why: &Error) -> Result<()> {
+    fn refused(&self, _: &str, chunk: &ChunkRow, why: &Error) {
         tracing::warn!(path = %chunk.path, line = chunk.start_line, "A chunk stays without a vector: {why}");
-        Ok(())
+    }
+
+    fn leaves_off(&self) -> bool {
+        false
     }
 }

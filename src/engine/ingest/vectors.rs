@@ -1,7 +1,8 @@
 //! The second phase of a run: a vector for every chunk that has none.
 //!
 //! What is missing is a question to the store, so an interrupted run goes on where it was, and a text that any
-//! collection embedded before is never embedded again.
+//! collection embedded before is never embedded again. What cannot be made, or is left to others, is no failure of the
+//! phase: it says where it ended.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -28,10 +29,23 @@ const TRIALS: u32 = 3;
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
 
 /// What the phase did.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Embedded {
+#[derive(Debug, Default)]
+pub(crate) struct Filled {
     pub(crate) texts: u64,
     pub(crate) truncated: u64,
+    pub(crate) end: End,
+}
+
+/// Where the phase ended.
+#[derive(Debug, Default)]
+pub(crate) enum End {
+    /// Nothing is missing but texts of which no vector can be made.
+    #[default]
+    Complete,
+    /// It left off; what is missing comes after this chunk.
+    LeftOff(ChunkId),
+    /// What makes the vectors failed.
+    Failed(Error),
 }
 
 /// What was made of one batch: vectors, also where others of it failed, with how many texts were cut.
@@ -45,11 +59,15 @@ struct Batch {
 /// Computes the missing vectors of a collection.
 pub(crate) struct Fill<'a> {
     pub(crate) collection: CollectionId,
+    /// Where it begins.
+    pub(crate) after: ChunkId,
     pub(crate) documents: &'a dyn EmbedDocuments,
     pub(crate) surroundings: &'a dyn Surroundings,
     pub(crate) threads: usize,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) stop: &'a AtomicBool,
+    /// Whether it should leave the rest to a later one; asked after each batch.
+    pub(crate) leaves_off: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl Fill<'_> {
@@ -57,16 +75,19 @@ impl Fill<'_> {
     ///
     /// # Errors
     /// Those of the store; [`Error::Interrupted`] when `stop` was set, with what was computed until then stored.
-    pub(crate) fn run(&self, db: &mut dyn StoreWriter) -> Result<Embedded> {
+    pub(crate) fn run(&self, db: &mut dyn StoreWriter) -> Result<Filled> {
         let model = db.put_model(
             self.documents.fingerprint(),
             self.documents.name(),
             self.documents.dimensions(),
         )?;
-        self.fill(db, model)
+        let filled = self.fill(db, model)?;
+        // Also where there was nothing to do: vectors of the same texts may have come for another collection.
+        self.surroundings.vectors_stored(db, self.collection)?;
+        Ok(filled)
     }
 
-    fn fill(&self, db: &mut dyn StoreWriter, model: ModelId) -> Result<Embedded> {
+    fn fill(&self, db: &mut dyn StoreWriter, model: ModelId) -> Result<Filled> {
         let Fill {
             collection,
             progress,
@@ -75,25 +96,38 @@ impl Fill<'_> {
         } = *self;
         let counts = db.store().counts(collection, Some(model))?;
         let total = counts.chunks - counts.embedded;
-        let mut embedded = Embedded::default();
-        let mut after = ChunkId(0);
+        let mut filled = Filled::default();
+        let mut after = self.after;
         loop {
             let page = db.store().pending_vectors(collection, model, after, PAGE)?;
             let Some(last) = page.last() else { break };
-            after = last.id;
-            self.fill_page(db, model, page, &mut |now| {
-                embedded.texts += now.vectors.len() as u64;
-                embedded.truncated += now.truncated;
+            let last = last.id;
+            let end = self.fill_page(db, model, page, &mut |now| {
+                filled.texts += now.vectors.len() as u64;
+                filled.truncated += now.truncated;
                 progress.report(&Event::Vectors {
-                    done: embedded.texts.min(total),
+                    done: filled.texts.min(total),
                     total,
                 });
             })?;
             if stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
+            match end {
+                PageEnd::Complete => after = last,
+                PageEnd::LeftOff => {
+                    filled.end = End::LeftOff(after);
+                    break;
+                }
+                // It is not what makes the vectors that failed.
+                PageEnd::Failed(Error::Interrupted) => return Err(Error::Interrupted),
+                PageEnd::Failed(error) => {
+                    filled.end = End::Failed(error);
+                    break;
+                }
+            }
         }
-        Ok(embedded)
+        Ok(filled)
     }
 
     fn fill_page(
@@ -102,11 +136,12 @@ impl Fill<'_> {
         model: ModelId,
         mut page: Vec<ChunkRow>,
         each: &mut dyn FnMut(&Batch),
-    ) -> Result<()> {
+    ) -> Result<PageEnd> {
         // Texts of like length in one batch: the workers finish together, and a batch fits the encoder's chunks.
         page.sort_by_key(|chunk| chunk.text.len());
-        // Where one fails, no other is begun; those under way are paid for.
-        let has_failed = AtomicBool::new(false);
+        // No other batch is begun; those under way are paid for.
+        let is_over = AtomicBool::new(false);
+        let mut end = PageEnd::Complete;
         workers::spread(
             page.chunks(self.documents.texts_at_a_time().max(1)),
             self.threads.min(self.documents.threads_max()),
@@ -116,57 +151,84 @@ impl Fill<'_> {
                 Workspace::default()
             },
             |workspace, chunks| {
-                if has_failed.load(Ordering::Relaxed) {
+                if is_over.load(Ordering::Relaxed) {
                     return Batch::default();
                 }
                 let batch = self.embed(workspace, chunks);
                 if batch.failed.is_some() {
-                    has_failed.store(true, Ordering::Relaxed);
+                    is_over.store(true, Ordering::Relaxed);
                 }
                 batch
             },
-            |batches| self.store_all(db, model, batches, each),
-        )
+            |batches| {
+                end = self.store_all(db, model, batches, &is_over, each)?;
+                Ok(())
+            },
+        )?;
+        Ok(end)
     }
 
     fn embed(&self, workspace: &mut Workspace, chunks: &[ChunkRow]) -> Batch {
-        let fingerprint = self.documents.fingerprint();
-        let texts: Vec<(&ChunkRow, String, EmbedHash)> = chunks
-            .iter()
-            .map(|chunk| {
-                let text = chunk_text(&chunk.record(), &chunk.text);
-                let hash = embed_hash(&text);
-                (chunk, text, hash)
-            })
-            .filter(|(_, _, hash)| !self.surroundings.is_refused(fingerprint, *hash))
-            .collect();
         let mut batch = Batch::default();
-        batch.failed = self.embed_texts(workspace, &texts, &mut batch).err();
+        batch.failed = self.embed_chunks(workspace, chunks, &mut batch).err();
         batch
     }
 
-    /// Embeds texts. Where what makes the vectors works and makes none of these, they are halved until it is known which
+    fn embed_chunks(
+        &self,
+        workspace: &mut Workspace,
+        chunks: &[ChunkRow],
+        batch: &mut Batch,
+    ) -> Result<()> {
+        let fingerprint = self.documents.fingerprint();
+        let mut texts = Vec::with_capacity(chunks.len());
+        let mut words = Vec::with_capacity(chunks.len());
+        for chunk in chunks {
+            if self.surroundings.is_refused(fingerprint, chunk.embed_hash) {
+                continue;
+            }
+            let text = chunk_text(&chunk.record(), &chunk.text);
+            if embed_hash(&text) == chunk.embed_hash {
+                texts.push(chunk);
+                words.push(text);
+                continue;
+            }
+            // Its vector would be stored where nobody looks for it, and be made again and again.
+            let why = Error::Internal("it waits for the vector of another text".to_owned());
+            self.surroundings.refused(fingerprint, chunk, &why);
+        }
+        let (mut texts, mut words) = (&texts[..], &words[..]);
+        while !texts.is_empty() {
+            let fit = self.documents.fit(words).clamp(1, words.len());
+            let (now, later) = texts.split_at(fit);
+            self.embed_texts(workspace, now, &words[..fit], batch)?;
+            (texts, words) = (later, &words[fit..]);
+        }
+        Ok(())
+    }
+
+    /// Embeds the texts of chunks. Where what makes the vectors works and makes none of these, they are halved until it is known which
     /// one is the reason: the others have done nothing wrong.
     fn embed_texts(
         &self,
         workspace: &mut Workspace,
-        texts: &[(&ChunkRow, String, EmbedHash)],
+        texts: &[&ChunkRow],
+        words: &[String],
         batch: &mut Batch,
     ) -> Result<()> {
-        let Some(((chunk, _, hash), others)) = texts.split_first() else {
+        let Some((chunk, others)) = texts.split_first() else {
             return Ok(());
         };
-        let words: Vec<String> = texts.iter().map(|(_, text, _)| text.clone()).collect();
         let trials = if others.is_empty() { TRIALS } else { 1 };
         let mut why = None;
         for _ in 0..trials {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
-            match self.documents.embed(workspace, &words, self.stop) {
+            match self.documents.embed(workspace, words, self.stop) {
                 Ok(EmbeddedTexts { numbers, truncated }) => {
                     let vectors = numbers.chunks_exact(self.documents.dimensions());
-                    let hashes = texts.iter().map(|(_, _, hash)| *hash);
+                    let hashes = texts.iter().map(|chunk| chunk.embed_hash);
                     batch
                         .vectors
                         .extend(hashes.zip(vectors.map(<[f32]>::to_vec)));
@@ -180,11 +242,12 @@ impl Fill<'_> {
         }
         if let (true, Some(why)) = (others.is_empty(), why) {
             let fingerprint = self.documents.fingerprint();
-            return self.surroundings.refused(fingerprint, chunk, *hash, &why);
+            self.surroundings.refused(fingerprint, chunk, &why);
+            return Ok(());
         }
-        let (left, right) = texts.split_at(texts.len() / 2);
-        self.embed_texts(workspace, left, batch)?;
-        self.embed_texts(workspace, right, batch)
+        let half = texts.len() / 2;
+        self.embed_texts(workspace, &texts[..half], &words[..half], batch)?;
+        self.embed_texts(workspace, &texts[half..], &words[half..], batch)
     }
 
     fn store_all(
@@ -192,15 +255,24 @@ impl Fill<'_> {
         db: &mut dyn StoreWriter,
         model: ModelId,
         batches: mpsc::Receiver<Batch>,
+        is_over: &AtomicBool,
         each: &mut dyn FnMut(&Batch),
-    ) -> Result<()> {
+    ) -> Result<PageEnd> {
         let mut waiting = Vec::new();
         let mut committed = Instant::now();
-        let mut failed = None;
+        let mut end = PageEnd::Complete;
         for mut batch in batches {
-            failed = failed.or(batch.failed.take());
+            if let Some(error) = batch.failed.take()
+                && !matches!(end, PageEnd::Failed(_))
+            {
+                end = PageEnd::Failed(error);
+            }
             each(&batch);
             waiting.extend(batch.vectors);
+            if matches!(end, PageEnd::Complete) && (self.leaves_off)() {
+                end = PageEnd::LeftOff;
+                is_over.store(true, Ordering::Relaxed);
+            }
             if committed.elapsed() >= COMMIT_EVERY {
                 db.put_vectors(model, &waiting)?;
                 self.surroundings.vectors_stored(db, self.collection)?;
@@ -210,6 +282,13 @@ impl Fill<'_> {
         }
         db.put_vectors(model, &waiting)?;
         self.surroundings.vectors_stored(db, self.collection)?;
-        failed.map_or(Ok(()), Err)
+        Ok(end)
     }
+}
+
+/// Where a page ended.
+enum PageEnd {
+    Complete,
+    LeftOff,
+    Failed(Error),
 }

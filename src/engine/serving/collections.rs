@@ -345,7 +345,7 @@ impl Service {
         live.sync(&mut *db, &self.data_dir, super::live::Commit::Now)?;
         drop(filling);
         db.collect_vectors()?;
-        self.filler.wake(&live);
+        self.fillers.wake(&live);
         Ok(())
     }
 

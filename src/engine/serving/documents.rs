@@ -151,7 +151,7 @@ impl Service {
         self.metrics
             .documents_written_total
             .add(changes.len() as u64);
-        self.filler.wake(live);
+        self.fillers.wake(live);
         Ok(written)
     }
 

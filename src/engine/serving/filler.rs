@@ -1,9 +1,11 @@
 //! Computes the vectors of documents behind their acknowledgement.
 //!
-//! What is missing is a question to the store, so nothing that is pending can be forgotten: the filler is woken by each
-//! write, at the start, and when a model can be had that could not be had before.
+//! What is missing is a question to the store, so nothing that is pending can be forgotten: a filler is woken by each
+//! write, at the start, and when a model can be had that could not be had before. The model and the provider have one each,
+//! so that neither waits for the other. Collections take turns.
 
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,34 +21,106 @@ use super::run::ServerRun;
 use crate::engine::background::step_back;
 use crate::engine::ingest::embed_documents::EmbedDocuments;
 use crate::engine::ingest::progress::Silent;
-use crate::engine::ingest::vectors::Fill;
+use crate::engine::ingest::vectors::{End, Fill};
 use crate::error::{Error, Result};
-use crate::store::{CollectionId, CollectionKind};
+use crate::store::{ChunkId, CollectionId, CollectionKind};
 
 /// How long a collection is left alone that could not be filled: first, and at most.
 const PAUSE_MIN: Duration = Duration::from_secs(5);
 const PAUSE_MAX: Duration = Duration::from_secs(120);
 
-/// Which collections may lack vectors.
+/// How long one collection is filled while others wait.
+const TURN: Duration = Duration::from_secs(10);
+
+/// The fillers.
+#[derive(Default)]
+pub(crate) struct Fillers {
+    model: Filler,
+    provider: Filler,
+}
+
+/// Which collections may lack vectors, of those that one model or provider fills.
 #[derive(Default)]
 pub(crate) struct Filler {
     /// Texts of which no vectors are made.
     refused: Mutex<RefusedTexts>,
     /// Collections that could not be filled, and are left alone for a while.
     pauses: Mutex<BTreeMap<CollectionId, Pause>>,
-    woken: Mutex<BTreeMap<CollectionId, Arc<LiveCollection>>>,
+    woken: Mutex<Woken>,
     arrived: Condvar,
     stop: AtomicBool,
 }
 
-impl Filler {
+/// Collections that are to be filled.
+#[derive(Default)]
+struct Woken {
+    all: BTreeMap<CollectionId, Begun>,
+    /// Whose turn it was last.
+    last: Option<CollectionId>,
+}
+
+/// A collection, and after which of its chunks it is filled.
+type Begun = (Arc<LiveCollection>, ChunkId);
+
+impl Fillers {
+    /// Returns the one of those whose vectors a provider makes, or the model.
+    pub(super) fn by(&self, is_remote: bool) -> &Filler {
+        if is_remote {
+            &self.provider
+        } else {
+            &self.model
+        }
+    }
+
+    /// Returns the one that fills a collection.
+    pub(super) fn of(&self, live: &LiveCollection) -> &Filler {
+        self.by(live.collection().is_remote)
+    }
+
     /// Says that a collection may lack vectors.
     pub(crate) fn wake(&self, live: &Arc<LiveCollection>) {
+        self.of(live).wake(live);
+    }
+
+    /// Ends them; what is pending is computed by the next server.
+    pub(crate) fn end(&self) {
+        self.model.end();
+        self.provider.end();
+    }
+}
+
+impl Woken {
+    /// Takes the collection whose turn it is.
+    fn next(&mut self) -> Option<Begun> {
+        let last = self.last.map_or(Unbounded, Excluded);
+        let mut later = self.all.range((last, Unbounded)).map(|(id, _)| *id);
+        let id = later.next().or_else(|| self.all.keys().next().copied())?;
+        self.last = Some(id);
+        self.all.remove(&id)
+    }
+}
+
+impl Filler {
+    fn wake(&self, live: &Arc<LiveCollection>) {
         if live.collection().kind == CollectionKind::Vectors {
             return;
         }
-        self.lock().insert(live.collection().id, Arc::clone(live));
+        let begun = || (Arc::clone(live), ChunkId(0));
+        let id = live.collection().id;
+        // One that has been begun goes on where it was: what was written since comes after that.
+        self.lock().all.entry(id).or_insert_with(begun);
         self.arrived.notify_one();
+    }
+
+    /// Goes on with a collection after this chunk, when it is its turn again.
+    fn wake_after(&self, live: &Arc<LiveCollection>, after: ChunkId) {
+        let id = live.collection().id;
+        self.lock().all.insert(id, (Arc::clone(live), after));
+    }
+
+    /// Whether other collections are to be filled.
+    fn are_others_waiting(&self) -> bool {
+        !self.lock().all.is_empty()
     }
 
     /// Returns the texts of which no vectors are made.
@@ -85,8 +159,7 @@ impl Filler {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Ends the filler; what is pending is computed by the next server.
-    pub(crate) fn end(&self) {
+    fn end(&self) {
         let _woken = self.lock();
         self.stop.store(true, Ordering::Relaxed);
         self.arrived.notify_all();
@@ -94,18 +167,18 @@ impl Filler {
 
     /// Takes all that were woken.
     #[cfg(test)]
-    fn take_woken(&self) -> Vec<Arc<LiveCollection>> {
-        std::mem::take(&mut *self.lock()).into_values().collect()
+    fn take_woken(&self) -> Vec<Begun> {
+        std::mem::take(&mut self.lock().all).into_values().collect()
     }
 
-    fn next(&self) -> Option<Arc<LiveCollection>> {
+    fn next(&self) -> Option<Begun> {
         let mut woken = self.lock();
         loop {
-            if self.stop.load(Ordering::Relaxed) {
+            if self.is_ended() {
                 return None;
             }
-            if let Some((_, live)) = woken.pop_first() {
-                return Some(live);
+            if let Some(begun) = woken.next() {
+                return Some(begun);
             }
             woken = self
                 .arrived
@@ -114,77 +187,96 @@ impl Filler {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<CollectionId, Arc<LiveCollection>>> {
+    fn lock(&self) -> MutexGuard<'_, Woken> {
         self.woken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Service {
-    /// Fills collection after collection until the server ends.
-    pub(super) fn run_filler(&self) {
+    /// Fills the collections whose vectors a provider makes, or the model, until the server ends.
+    pub(super) fn run_filler(&self, is_remote: bool) {
         step_back();
-        while let Some(live) = self.filler.next() {
-            self.fill_as_far_as_possible(&live);
+        let filler = self.fillers.by(is_remote);
+        while let Some(begun) = filler.next() {
+            self.fill_as_far_as_possible(filler, &begun);
         }
     }
 
     /// Fills every collection that was woken, once.
     #[cfg(test)]
     pub(super) fn fill_woken(&self) {
-        for live in self.filler.take_woken() {
-            self.fill_as_far_as_possible(&live);
+        for filler in [false, true].map(|is_remote| self.fillers.by(is_remote)) {
+            for begun in filler.take_woken() {
+                self.fill_as_far_as_possible(filler, &begun);
+            }
         }
     }
 
-    fn fill_as_far_as_possible(&self, live: &Arc<LiveCollection>) {
+    fn fill_as_far_as_possible(&self, filler: &Filler, begun: &Begun) {
+        let (live, _) = begun;
         let collection = live.collection().id;
-        if self.filler.is_paused(collection, self.clock.now()) {
+        if filler.is_paused(collection, self.clock.now()) {
             // It is woken again before long.
             return;
         }
-        let filled = catch_unwind(AssertUnwindSafe(|| self.fill(live)))
+        let filled = catch_unwind(AssertUnwindSafe(|| self.fill(filler, begun)))
             .unwrap_or_else(|_| Err(Error::Internal("filling in vectors panicked".to_owned())));
-        match filled {
-            Ok(()) | Err(Error::CollectionMissing { .. }) => {
-                self.filler.pauses().remove(&collection);
+        let failed = match filled {
+            Ok(End::Complete) | Err(Error::CollectionMissing { .. }) => {
+                filler.pauses().remove(&collection);
+                return;
             }
+            Ok(End::LeftOff(after)) => return filler.wake_after(live, after),
             // Somebody was in a hurry; the rest comes after them.
-            Err(Error::Interrupted) if !self.filler.is_ended() => self.filler.wake(live),
-            Err(Error::Interrupted) => {}
-            Err(error) => {
-                self.filler.pause(collection, self.clock.now());
-                tracing::warn!(
-                    collection = %live.collection().name,
-                    code = error.code().name(),
-                    "Vectors are still pending: {error}"
-                );
-            }
-        }
-    }
-
-    fn fill(&self, live: &Arc<LiveCollection>) -> Result<()> {
-        let filled = match self.documents(live) {
-            Some(documents) => self.fill_with(&*documents, live),
-            // It is woken again when what makes the vectors works.
-            None => Ok(()),
+            Err(Error::Interrupted) if !filler.is_ended() => return filler.wake(live),
+            Err(Error::Interrupted) => return,
+            Ok(End::Failed(error)) | Err(error) => error,
         };
-        filled.and(self.count_pending(live))
+        filler.pause(collection, self.clock.now());
+        tracing::warn!(
+            collection = %live.collection().name,
+            code = failed.code().name(),
+            "Vectors are still pending: {failed}"
+        );
     }
 
-    fn fill_with(&self, documents: &dyn EmbedDocuments, live: &LiveCollection) -> Result<()> {
-        let _filling = live.fill();
+    fn fill(&self, filler: &Filler, (live, after): &Begun) -> Result<End> {
+        let filled = match self.documents(live) {
+            Some(documents) => self.fill_with(&*documents, filler, live, *after),
+            // It is woken again when what makes the vectors works.
+            None => Ok(End::Complete),
+        };
+        let counted = self.count_pending(live);
+        filled.and_then(|end| counted.map(|()| end))
+    }
+
+    fn fill_with(
+        &self,
+        documents: &dyn EmbedDocuments,
+        filler: &Filler,
+        live: &LiveCollection,
+        after: ChunkId,
+    ) -> Result<End> {
+        let Some(_filling) = live.try_fill() else {
+            // Whoever fills it now, or takes it away, wakes it if something is left. Others need not wait for them.
+            return Ok(End::Complete);
+        };
+        let run = ServerRun {
+            service: self,
+            live,
+        };
+        let began = run.now();
         let fill = Fill {
             collection: live.collection().id,
+            after,
             documents,
-            surroundings: &ServerRun {
-                service: self,
-                live,
-            },
+            surroundings: &run,
             threads: self.config.threads,
             progress: &Silent,
             stop: live.yields(),
+            leaves_off: &|| began.until(run.now()) >= TURN && filler.are_others_waiting(),
         };
         let mut db = self.connections.take()?;
-        fill.run(&mut *db).map(drop)
+        Ok(fill.run(&mut *db)?.end)
     }
 }

@@ -67,6 +67,11 @@ impl Jobs {
         (state.waiting.len(), state.open.len() - state.waiting.len())
     }
 
+    /// Whether jobs wait for others to end.
+    pub(crate) fn are_waiting(&self) -> bool {
+        !self.lock().waiting.is_empty()
+    }
+
     /// Stops the job under way and takes no more; what has not ended is done by the next server.
     pub(crate) fn end(&self) {
         let mut state = self.lock();
@@ -310,8 +315,14 @@ impl Service {
             stop,
             started: Instant::now(),
         };
-        let _filling = live.fill_first();
-        run.index(&mut *db)
+        let filling = live.fill_first();
+        let done = run.index(&mut *db);
+        drop(filling);
+        // What it left is made behind it, and what was written meanwhile.
+        if live.pending_vectors_as_known() != Some(0) {
+            self.fillers.wake(&live);
+        }
+        done
     }
 
     /// Writes down how a job ended, or that it waits again.

@@ -8,7 +8,7 @@
 //! old chunks go, so at no moment is a file missing that is replaced.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use embedder_reliability::degradation::Part;
@@ -297,18 +297,28 @@ impl LiveCollection {
         }
     }
 
-    /// Waits for the right to compute vectors of the collection.
-    pub(crate) fn fill(&self) -> MutexGuard<'_, ()> {
-        self.filling.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes the right to compute vectors of the collection, unless somebody has it or waits for it.
+    pub(crate) fn try_fill(&self) -> Option<MutexGuard<'_, ()>> {
+        if self.in_a_hurry.load(Ordering::SeqCst) > 0 {
+            return None;
+        }
+        match self.filling.try_lock() {
+            Ok(filling) => Some(filling),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Waits for the same right ahead of whoever computes vectors in the background, who gives it up after its batch.
     pub(crate) fn fill_first(&self) -> MutexGuard<'_, ()> {
-        self.in_a_hurry.fetch_add(1, Ordering::AcqRel);
-        self.yields.store(true, Ordering::Relaxed);
-        let filling = self.fill();
-        if self.in_a_hurry.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.yields.store(false, Ordering::Relaxed);
+        self.in_a_hurry.fetch_add(1, Ordering::SeqCst);
+        self.yields.store(true, Ordering::SeqCst);
+        let filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        self.in_a_hurry.fetch_sub(1, Ordering::SeqCst);
+        self.yields.store(false, Ordering::SeqCst);
+        // Somebody came meanwhile, who waits for us and then for nobody else.
+        if self.in_a_hurry.load(Ordering::SeqCst) > 0 {
+            self.yields.store(true, Ordering::SeqCst);
         }
         filling
     }

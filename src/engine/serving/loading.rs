@@ -35,7 +35,7 @@ impl Service {
         for live in self.library().values() {
             let of = self.vectors_for(live);
             self.tell_of(live, live.sync_vectors(db.store(), of.as_ref()));
-            self.filler.wake(live);
+            self.fillers.wake(live);
         }
         drop(db);
         self.resume_jobs()?;
@@ -43,7 +43,8 @@ impl Service {
         for _ in 0..jobs::AT_ONCE {
             self.spawn("jobs", Service::run_jobs);
         }
-        self.spawn("filler", Service::run_filler);
+        self.spawn("filler", |service| service.run_filler(false));
+        self.spawn("remote-filler", |service| service.run_filler(true));
         self.spawn("housekeeping", Service::keep_house);
         self.spawn("supervisor", Service::supervise);
         self.spawn("memory", Service::watch_memory);
@@ -107,7 +108,7 @@ impl Service {
     pub(super) fn fill_pending(&self) {
         for live in self.library().values() {
             if live.pending_vectors_as_known() != Some(0) {
-                self.filler.wake(live);
+                self.fillers.wake(live);
             }
         }
     }
@@ -126,7 +127,7 @@ impl Service {
         let all: Vec<_> = self.library().values().cloned().collect();
         for live in all {
             live.sync_vectors(db.store(), self.vectors_for(&live).as_ref())?;
-            self.filler.wake(&live);
+            self.fillers.wake(&live);
         }
         Ok(())
     }

@@ -28,7 +28,7 @@ pub(super) struct RefusedTexts {
 }
 
 /// A text, and what made no vector of it: what one refuses another may take.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Key([u8; 32]);
 
 struct Refusal {
@@ -43,21 +43,18 @@ impl RefusedTexts {
         refusal.is_some_and(|refusal| refusal.pause.lasts(now))
     }
 
-    /// Remembers a text, definitely refused or failing for whatever reason, and returns how long it is left alone; none
-    /// where no more can be remembered.
+    /// Remembers a text, definitely refused or failing for whatever reason, and returns how long it is left alone. Where no
+    /// more can be remembered, the one whose time is over first is forgotten.
     pub(super) fn insert(
         &mut self,
         fingerprint: &str,
         text: EmbedHash,
         is_definite: bool,
         now: Timestamp,
-    ) -> Option<Duration> {
+    ) -> Duration {
         let key = Key::new(fingerprint, text);
         if self.texts.len() >= TEXTS_MAX && !self.texts.contains_key(&key) {
-            self.texts.retain(|_, refusal| refusal.pause.lasts(now));
-            if self.texts.len() >= TEXTS_MAX {
-                return None;
-            }
+            self.make_room(now);
         }
         let pause = if is_definite {
             Pause::of(DEFINITE, now)
@@ -66,7 +63,21 @@ impl RefusedTexts {
             Pause::longer_than(before, DOUBTFUL_MIN, DAY, now)
         };
         self.texts.insert(key, Refusal { is_definite, pause });
-        Some(pause.time())
+        pause.time()
+    }
+
+    fn make_room(&mut self, now: Timestamp) {
+        self.texts.retain(|_, refusal| refusal.pause.lasts(now));
+        if self.texts.len() < TEXTS_MAX {
+            return;
+        }
+        let first = self
+            .texts
+            .iter()
+            .min_by_key(|(_, refusal)| refusal.pause.end());
+        if let Some(key) = first.map(|(key, _)| *key) {
+            self.texts.remove(&key);
+        }
     }
 
     /// Forgets those that failed for whatever reason: it may have been another.
@@ -106,10 +117,10 @@ mod tests {
     fn a_refusal_holds_for_a_day_and_a_failure_longer_each_time() {
         let mut refused = RefusedTexts::default();
         let mut now = Timestamp::ZERO;
-        assert_eq!(refused.insert("one", text(1), true, now), Some(DAY));
+        assert_eq!(refused.insert("one", text(1), true, now), DAY);
         let mut times = Vec::new();
         for _ in 0..14 {
-            let time = refused.insert("one", text(2), false, now).unwrap();
+            let time = refused.insert("one", text(2), false, now);
             times.push(time.as_secs());
             assert!(refused.contains("one", text(2), now));
             now = now.plus(time);
@@ -132,15 +143,21 @@ mod tests {
     fn no_more_are_remembered_than_there_is_room_for() {
         let mut refused = RefusedTexts::default();
         let now = Timestamp::ZERO;
-        for number in 0..TEXTS_MAX as u32 {
-            assert!(refused.insert("one", text(number), false, now).is_some());
+        refused.insert("one", text(u32::MAX), false, now);
+        let later = now.plus(Duration::from_secs(1));
+        for number in 1..TEXTS_MAX as u32 {
+            refused.insert("one", text(number), false, later);
         }
-        assert_eq!(refused.insert("one", text(u32::MAX), false, now), None);
-        assert!(refused.contains("one", text(0), now));
+        assert!(refused.contains("one", text(u32::MAX), later));
+        refused.insert("one", text(0), false, later);
+        assert_eq!(refused.texts.len(), TEXTS_MAX);
+        assert!(refused.contains("one", text(0), later));
+        assert!(!refused.contains("one", text(u32::MAX), later));
         // One that is known is no other, and what may be tried again makes room.
-        assert!(refused.insert("one", text(0), true, now).is_some());
-        let now = now.plus(DOUBTFUL_MIN);
-        assert!(refused.insert("one", text(u32::MAX), false, now).is_some());
+        refused.insert("one", text(0), true, later);
+        assert_eq!(refused.texts.len(), TEXTS_MAX);
+        let later = later.plus(DOUBTFUL_MIN);
+        refused.insert("one", text(u32::MAX), false, later);
         assert_eq!(refused.texts.len(), 2);
     }
 }

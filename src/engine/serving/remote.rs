@@ -3,9 +3,11 @@
 //! Its vectors have a fingerprint of their own, made of its address, its model and their length, so they never mix with
 //! those of another model. Only texts of collections that opted in, and queries about them, are sent.
 
-use std::sync::Arc;
+mod portion;
+
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use embedder_index::QueryVector;
 use embedder_index::embedded_text::query_text;
@@ -13,10 +15,10 @@ use embedder_inference::Workspace;
 use quick_cache::sync::Cache;
 use reqwest::Url;
 
-use super::dependencies::left_alone;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
+use super::dependencies::left_alone;
 use super::live::VectorsOf;
 use super::model::{BUSY_RETRY_AFTER, QUERY_VECTORS};
 use super::run::PATIENCE;
@@ -28,9 +30,17 @@ use crate::outbound::circuit::{CallError, Circuit, Fault, Purpose};
 use crate::outbound::provider::{
     HttpTransport, Provider, ProviderError, ProviderSettings, Transport,
 };
+use portion::Portion;
 
 /// Texts of documents that go out at a time, at most: where one of them is refused, it is found among them.
 const TEXTS_MAX: usize = 64;
+
+/// How often a call for documents is made again that the provider had no time for, before it may be too much of itself.
+const OVERLOADS_MAX: u32 = 5;
+
+/// How long is waited before, where the provider does not say: the first time, and twice as long each time. And at most.
+const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
+const OVERLOAD_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// A remote provider at work.
 pub(crate) struct RemoteModel {
@@ -41,6 +51,8 @@ pub(crate) struct RemoteModel {
     waiter: Waiter,
     /// Calls for documents that may be under way at once; one more is left to queries.
     at_once: Semaphore,
+    /// How many texts of documents it makes vectors of in time.
+    portion: Mutex<Portion>,
     is_ended: watch::Sender<bool>,
 }
 
@@ -85,6 +97,7 @@ impl RemoteModel {
             queries: Cache::new(QUERY_VECTORS),
             waiter,
             at_once,
+            portion: Mutex::new(Portion::new(settings.batch_texts_max.min(TEXTS_MAX))),
             is_ended: watch::Sender::new(false),
         })
     }
@@ -147,34 +160,59 @@ impl RemoteModel {
         })
     }
 
-    /// Makes a call for documents, which have time: it waits where no more may be under way, or none may be made now.
+    /// Makes a call for documents, which have time: it waits where no more may be under way, none may be made now, or the
+    /// provider has no time, so often at most.
     fn wait_patiently<T>(
         &self,
         stop: &AtomicBool,
+        overloads_max: u32,
         call: impl AsyncFn() -> Result<T, CallError<ProviderError>>,
     ) -> Result<T> {
-        let is_stopped = || stop.load(Ordering::Relaxed);
         self.wait_for(async {
             let _place = loop {
                 match tokio::time::timeout(PATIENCE, self.at_once.acquire()).await {
                     Ok(place) => break place,
-                    Err(_) if is_stopped() => return Err(Error::Interrupted),
+                    Err(_) if stop.load(Ordering::Relaxed) => return Err(Error::Interrupted),
                     Err(_) => {}
                 }
             };
+            let mut overloads = 0;
             loop {
-                let wait = match call().await {
-                    Err(CallError::Failed(ProviderError::TooSoon { retry_after })) => retry_after,
-                    Err(CallError::Busy) => BUSY_RETRY_AFTER,
+                match call().await {
+                    Err(CallError::Failed(ProviderError::TooSoon { retry_after })) => {
+                        rest_for(retry_after.min(PATIENCE), stop).await?;
+                    }
+                    Err(CallError::Busy) => rest_for(BUSY_RETRY_AFTER, stop).await?,
+                    Err(CallError::Failed(error)) if overloads < overloads_max => {
+                        let Fault::Overload { retry_after } = error.fault() else {
+                            return Err(error_of(CallError::Failed(error)));
+                        };
+                        let pause = retry_after.unwrap_or(OVERLOAD_PAUSE * (1 << overloads));
+                        overloads += 1;
+                        rest_for(pause.min(OVERLOAD_PAUSE_MAX), stop).await?;
+                    }
                     ended => return ended.map_err(error_of),
-                };
-                if is_stopped() {
-                    return Err(Error::Interrupted);
                 }
-                tokio::time::sleep(wait.min(PATIENCE)).await;
             }
         })
     }
+
+    fn portion(&self) -> MutexGuard<'_, Portion> {
+        self.portion.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits, unless it is stopped meanwhile.
+async fn rest_for(mut time: Duration, stop: &AtomicBool) -> Result<()> {
+    while !stop.load(Ordering::Relaxed) {
+        let part = time.min(PATIENCE);
+        tokio::time::sleep(part).await;
+        time -= part;
+        if time.is_zero() {
+            return Ok(());
+        }
+    }
+    Err(Error::Interrupted)
 }
 
 impl EmbedDocuments for &RemoteModel {
@@ -198,14 +236,25 @@ impl EmbedDocuments for &RemoteModel {
         documents_at_once(self.provider.circuit())
     }
 
+    fn fit(&self, texts: &[String]) -> usize {
+        self.provider.fit(texts).min(self.portion().texts())
+    }
+
     fn embed(
         &self,
         _: &mut Workspace,
         texts: &[String],
         stop: &AtomicBool,
     ) -> Result<EmbeddedTexts> {
-        let call = async || self.provider.embed(Purpose::Trial, texts, None).await;
-        let vectors = self.wait_patiently(stop, call)?;
+        let vectors = self.wait_patiently(stop, OVERLOADS_MAX, async || {
+            let ended = self.provider.embed(Purpose::Trial, texts, None).await;
+            match &ended {
+                Ok(_) => self.portion().went_well(texts.len()),
+                Err(CallError::TimedOut(_)) => self.portion().was_too_much(texts.len()),
+                Err(_) => {}
+            }
+            ended
+        })?;
         Ok(EmbeddedTexts {
             numbers: vectors.concat(),
             // A provider does not say.
@@ -214,7 +263,7 @@ impl EmbedDocuments for &RemoteModel {
     }
 
     fn check(&self, _: &mut Workspace, stop: &AtomicBool) -> Result<()> {
-        self.wait_patiently(stop, async || self.provider.check().await)
+        self.wait_patiently(stop, 0, async || self.provider.check().await)
     }
 }
 

@@ -9,7 +9,7 @@ use embedder_reliability::circuit_breaker::CircuitState;
 
 use super::Service;
 use super::live::{Commit, LiveCollection};
-use super::model::{BUSY_RETRY_AFTER, fault_of};
+use super::model::fault_of;
 use crate::engine::background::step_back;
 use crate::engine::embed::Embedder;
 use crate::engine::embed::batcher::Lane;
@@ -61,29 +61,16 @@ impl Surroundings for ServerRun<'_> {
 
     fn is_refused(&self, fingerprint: &str, text: EmbedHash) -> bool {
         let now = self.now();
-        let refused = self.service.filler.refused();
+        let refused = self.service.fillers.of(self.live).refused();
         refused.contains(fingerprint, text, now)
     }
 
-    fn refused(
-        &self,
-        fingerprint: &str,
-        chunk: &ChunkRow,
-        text: EmbedHash,
-        why: &Error,
-    ) -> Result<()> {
+    fn refused(&self, fingerprint: &str, chunk: &ChunkRow, why: &Error) {
         let is_definite = why.code() == ErrorCode::InvalidRequest;
         let now = self.now();
-        let mut refused = self.service.filler.refused();
-        let time = refused.insert(fingerprint, text, is_definite, now);
+        let mut refused = self.service.fillers.of(self.live).refused();
+        let time = refused.insert(fingerprint, chunk.embed_hash, is_definite, now);
         drop(refused);
-        let Some(time) = time else {
-            return Err(Error::Unavailable {
-                code: ErrorCode::DependencyUnavailable,
-                what: "more texts are refused than can be remembered".to_owned(),
-                retry_after: BUSY_RETRY_AFTER,
-            });
-        };
         tracing::warn!(
             collection = %self.live.collection().name,
             path = %chunk.path,
@@ -92,12 +79,15 @@ impl Surroundings for ServerRun<'_> {
             "No vector can be made of a chunk; it is tried again after {} s: {why}",
             time.as_secs()
         );
-        Ok(())
+    }
+
+    fn leaves_off(&self) -> bool {
+        self.live.collection().is_remote && self.service.jobs.are_waiting()
     }
 }
 
 impl ServerRun<'_> {
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.service.workers.now(self.service.clock)
     }
 }

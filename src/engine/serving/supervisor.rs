@@ -60,8 +60,8 @@ pub(super) struct Memory {
     repaired: HashMap<Dependency, u64>,
     /// Whether it was told that no repair may be tried.
     told: HashMap<Dependency, bool>,
-    /// Whether something that makes vectors did not work when it was looked at last.
-    embedders_failed: bool,
+    /// Whether the model, and the provider, did not work when they were looked at last.
+    embedder_failed: [bool; 2],
 }
 
 impl RecoveryStrategy {
@@ -145,15 +145,17 @@ impl Service {
             let result = self.repair(strategy);
             self.ended(dependency, strategy, result);
         }
-        let embedders =
-            std::iter::once(&self.dependencies.encoder).chain(&self.dependencies.provider);
-        let mut states = embedders.map(|circuit| circuit.breaker().state());
-        let work = states.all(|state| state == CircuitState::Closed);
-        if work && memory.embedders_failed {
-            self.filler.start_afresh();
-            self.fill_pending();
+        let encoder = Some(&self.dependencies.encoder);
+        let provider = self.dependencies.provider.as_ref();
+        for (is_remote, circuit) in [(false, encoder), (true, provider)] {
+            let works =
+                circuit.is_none_or(|circuit| circuit.breaker().state() == CircuitState::Closed);
+            let had_failed = &mut memory.embedder_failed[usize::from(is_remote)];
+            if std::mem::replace(had_failed, !works) && works {
+                self.fillers.by(is_remote).start_afresh();
+                self.fill_pending();
+            }
         }
-        memory.embedders_failed = !work;
     }
 
     /// Lets text indexes that failed follow the store again, if they can: that costs little and is no repair.

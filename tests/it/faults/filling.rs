@@ -1,7 +1,7 @@
 //! A provider makes the vectors of documents, and may be slow, choosy, or both: each is asked for once, and none keeps
 //! others waiting.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use super::provider::{Remote, well};
 use super::rig::QUICK;
 use crate::support::app::{App, wait_until, write_tree};
 use crate::support::provider::Mode;
-use crate::support::server::{TestServer, word};
+use crate::support::server::{TestServer, paths, word};
 
 /// How many chunks of a collection have no vector.
 fn lacking(remote: &Remote, collection: &str) -> u64 {
@@ -19,16 +19,51 @@ fn lacking(remote: &Remote, collection: &str) -> u64 {
     counts["chunks"].as_u64().unwrap() - counts["embedded"].as_u64().unwrap()
 }
 
+/// Makes a collection that the provider makes vectors for.
+fn make(remote: &Remote, collection: &str, kind: &str) {
+    let body = json!({"kind": kind, "remote_provider": true});
+    let path = format!("/v1/collections/{collection}");
+    remote.server.put(&path, &body).with_status(201);
+}
+
 /// Indexes a folder into a collection `code` that the provider makes vectors for, and returns the job, which is done.
 fn index_code(remote: &Remote, folder: &Path) -> Value {
     let server = &remote.server;
-    let code = json!({"kind": "code", "remote_provider": true});
-    server.put("/v1/collections/code", &code).with_status(201);
+    make(remote, "code", "code");
     server.allow(folder);
     let job = server.add_source("code", folder);
-    let job = server.end_of_job(job["id"].as_str().unwrap());
+    done(&server.end_of_job(job["id"].as_str().unwrap())).clone()
+}
+
+fn done(job: &Value) -> &Value {
     assert_eq!(job["state"], "done", "{job}");
     job
+}
+
+/// Writes a folder of so many small files beside the data directory.
+fn folder_of(remote: &Remote, name: &str, count: usize) -> PathBuf {
+    let folder = remote.app.data_dir().parent().unwrap().join(name);
+    let files: Vec<_> = (0..count)
+        .map(|number| {
+            let word = word(number);
+            (
+                format!("{word}.py"),
+                format!("def {name}_{word}():\n    return 1\n"),
+            )
+        })
+        .collect();
+    let files: Vec<_> = files
+        .iter()
+        .map(|(name, text)| (&**name, &**text))
+        .collect();
+    write_tree(&folder, &files);
+    folder
+}
+
+/// What the metrics say of so many pending vectors.
+fn are_pending(remote: &Remote, count: u32) -> bool {
+    let page = remote.server.ops("/metrics").send().text;
+    page.contains(&format!("embedder_documents_pending_vectors {count}\n"))
 }
 
 /// Writes so many documents of different texts into `notes`.
@@ -149,18 +184,7 @@ fn a_slow_provider_is_asked_for_each_vector_once_by_however_many_threads() {
     assert_eq!(remote.breaker(), "closed");
 
     // The same by a job.
-    let folder = remote.app.data_dir().parent().unwrap().join("code");
-    let files: Vec<_> = (0..16)
-        .map(|number| {
-            let name = format!("{}.py", word(number));
-            (name, format!("def {}():\n    return 1\n", word(number)))
-        })
-        .collect();
-    let files: Vec<_> = files
-        .iter()
-        .map(|(name, text)| (&**name, &**text))
-        .collect();
-    write_tree(&folder, &files);
+    let folder = folder_of(&remote, "code", 16);
     let before = remote.provider.text_count();
     index_code(&remote, &folder);
     assert_eq!(lacking(&remote, "code"), 0);
@@ -181,6 +205,150 @@ fn a_provider_that_allows_few_calls_gets_no_text_twice() {
 }
 
 #[test]
+fn a_call_cut_short_by_its_length_is_paid_for_once_however_few_are_allowed() {
+    let remote = Remote::start(&[
+        ("EMBEDDER_THREADS", "4"),
+        ("EMBEDDER_EMBEDDING_BATCH_BYTES_MAX", "1024"),
+        ("EMBEDDER_EMBEDDING_CALLS_PER_MINUTE_MAX", "30"),
+    ]);
+    let before = remote.provider.text_count();
+    let texts: Vec<(String, String)> = (0..50)
+        .map(|number| {
+            let words: Vec<_> = (number * 30..).take(30).map(word).collect();
+            (format!("{number}.md"), words.join(" "))
+        })
+        .collect();
+    let documents: Vec<_> = texts.iter().map(|(id, text)| (&**id, &**text)).collect();
+    remote.server.write("notes", &documents);
+    remote.wait_for_vectors();
+    assert_eq!(remote.provider.text_count() - before, 50);
+    assert_eq!(remote.provider.largest_batch(), 2);
+}
+
+#[test]
+fn a_provider_that_has_no_time_is_waited_for_and_no_text_is_blamed() {
+    let remote = Remote::start(&[]);
+    let before = remote.provider.call_count();
+    remote
+        .provider
+        .set_mode(Mode::RefuseTextsWith("harbour", 429));
+    write(&remote, 64);
+    wait_until("it is asked again", || {
+        remote.provider.call_count() >= before + 4
+    });
+    assert_eq!(remote.breaker(), "closed");
+    well(&remote);
+    remote.wait_for_vectors();
+    // None was cut into smaller ones.
+    let calls = remote.provider.calls();
+    assert!(calls[before..].iter().all(|call| call.texts.len() == 32));
+    assert!(!remote.server.log().contains("No vector can be made"));
+}
+
+#[test]
+fn a_provider_too_slow_for_a_full_call_gets_smaller_ones() {
+    let remote = Remote::start(&[]);
+    let before = remote.provider.text_count();
+    remote
+        .provider
+        .set_mode(Mode::SlowByText(Duration::from_millis(75)));
+    write(&remote, 192);
+    remote.wait_for_vectors();
+    // Three calls of 32 and three of 16 that took too long, and what was tried once more.
+    let sent = remote.provider.text_count() - before;
+    assert!(sent < 192 + 192, "{sent}");
+    assert_eq!(remote.breaker(), "closed");
+}
+
+#[test]
+fn the_model_waits_for_no_provider_and_collections_take_turns() {
+    let Some(app) = App::with_model() else { return };
+    let remote = Remote::start_by(
+        app,
+        &[
+            ("EMBEDDER_EMBEDDING_TIMEOUT_S", "10"),
+            ("EMBEDDER_EMBEDDING_AT_ONCE_MAX", "2"),
+            ("EMBEDDER_EMBEDDING_BATCH_TEXTS_MAX", "1"),
+        ],
+    );
+    remote
+        .provider
+        .set_mode(Mode::SlowBy(Duration::from_millis(500)));
+    write(&remote, 60);
+    make(&remote, "second", "documents");
+    remote.server.make_documents("own");
+    for collection in ["second", "own"] {
+        let document = [("later.md", "Later than all others.")];
+        remote.server.write(collection, &document);
+    }
+    wait_until("the model has made its vector", || {
+        lacking(&remote, "own") == 0
+    });
+    assert!(lacking(&remote, "notes") > 40);
+    wait_until("it is its turn", || lacking(&remote, "second") == 0);
+    assert!(lacking(&remote, "notes") > 20);
+    well(&remote);
+    remote.wait_for_vectors();
+}
+
+#[test]
+fn jobs_that_wait_for_a_provider_keep_no_other_from_its_turn() {
+    let remote = Remote::start(&[
+        ("EMBEDDER_EMBEDDING_TIMEOUT_S", "10"),
+        ("EMBEDDER_EMBEDDING_BATCH_TEXTS_MAX", "1"),
+    ]);
+    remote
+        .provider
+        .set_mode(Mode::SlowBy(Duration::from_secs(2)));
+    let slow = ["one", "two", "three", "four"];
+    let jobs = slow.map(|name| {
+        let folder = folder_of(&remote, name, 30);
+        make(&remote, name, "code");
+        remote.server.allow(&folder);
+        remote.server.add_source(name, &folder)
+    });
+    wait_until("all are asking the provider", || {
+        let text_is_ready = |job: &Value| {
+            let job = remote
+                .server
+                .get(&format!("/v1/jobs/{}", job["id"].as_str().unwrap()));
+            job.ok()["progress"]["phase"] == "vectors"
+        };
+        jobs.iter().all(text_is_ready)
+    });
+    let began = Instant::now();
+    done(&remote.server.index("five", &folder_of(&remote, "five", 3)));
+    // With thirty texts each, and three at once, they would take another eighty seconds.
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(slow.iter().any(|name| lacking(&remote, name) > 0));
+    well(&remote);
+    for (job, name) in jobs.iter().zip(slow) {
+        done(&remote.server.end_of_job(job["id"].as_str().unwrap()));
+        wait_until("its vectors follow", || lacking(&remote, name) == 0);
+    }
+}
+
+#[test]
+fn what_was_made_for_another_collection_is_seen_in_this_one() {
+    let remote = Remote::start(&[]);
+    make(&remote, "other", "documents");
+    remote
+        .provider
+        .set_mode(Mode::SlowBy(Duration::from_millis(500)));
+    for collection in ["notes", "other"] {
+        // Its view is loaded before.
+        remote.server.find(collection, "harbour");
+        let document = [("same.md", "The same text in both of them.")];
+        remote.server.write(collection, &document);
+    }
+    wait_until("nothing is pending", || are_pending(&remote, 0));
+    let found = json!({"query": "same text", "mode": "vector"});
+    let found = remote.server.post("/v1/collections/other/search", &found);
+    assert_eq!(paths(&found.with_status(200).body), ["same.md"]);
+}
+
+#[test]
 fn a_job_is_done_although_the_provider_fails_and_its_vectors_follow() {
     let remote = Remote::start(&[]);
     let server = &remote.server;
@@ -197,19 +365,14 @@ fn a_job_is_done_although_the_provider_fails_and_its_vectors_follow() {
 #[test]
 fn what_is_pending_is_told_before_anybody_searches() {
     let remote = Remote::start(&[]);
-    let code = json!({"kind": "documents", "remote_provider": true});
     let server = &remote.server;
-    server.put("/v1/collections/other", &code).with_status(201);
+    make(&remote, "other", "documents");
     remote.provider.set_mode(Mode::Status(500, None));
     server.write("other", &[("a", "The harbour opens."), ("b", "It closes.")]);
-    let pending = |number: u32| {
-        let page = server.ops("/metrics").send().text;
-        page.contains(&format!("embedder_documents_pending_vectors {number}\n"))
-    };
-    wait_until("both are counted", || pending(2));
+    wait_until("both are counted", || are_pending(&remote, 2));
     well(&remote);
     wait_until("both have vectors", || {
-        pending(0) && lacking(&remote, "other") == 0
+        are_pending(&remote, 0) && lacking(&remote, "other") == 0
     });
 }
 

@@ -26,8 +26,8 @@ const PER_SECOND: u64 = 100;
 /// Connections that the searches come by.
 const CONNECTIONS: usize = 16;
 
-/// Different questions: more than the server remembers answers or vectors of, so that one that comes again is new.
-const QUESTIONS: usize = 10_000;
+/// Different questions: more than are asked in all rounds, so that no answer and no vector is remembered.
+const QUESTIONS: usize = 30_000;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy)]

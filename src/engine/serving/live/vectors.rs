@@ -67,6 +67,7 @@ impl LiveCollection {
             let set = self.read_vectors(store, &vectors)?;
             self.change_view(move |view| view.set_vectors(set));
             follow.vectors = Some(vectors);
+            self.has_changed();
         } else if let Some(model) = store.model(&vectors.fingerprint)?
             && last > follow.seen_vector
         {
@@ -75,10 +76,12 @@ impl LiveCollection {
             store.vectors_after(self.collection.id, model, after, &mut |_, chunk, vector| {
                 found.push((chunk, vector.to_vec()));
             })?;
-            self.put_vectors(found);
+            if !found.is_empty() {
+                self.put_vectors(found);
+                self.has_changed();
+            }
         }
         follow.seen_vector = last;
-        self.has_changed();
         Ok(())
     }
 
