@@ -255,10 +255,11 @@ impl Run<'_> {
 
 /// Whether what makes vectors has failed so that it may work later.
 fn is_of_embedder(error: &Error) -> bool {
-    matches!(
-        error.code(),
-        ErrorCode::DependencyUnavailable | ErrorCode::BadUpstream | ErrorCode::Timeout
-    )
+    matches!(error, Error::Busy { .. })
+        || matches!(
+            error.code(),
+            ErrorCode::DependencyUnavailable | ErrorCode::BadUpstream | ErrorCode::Timeout
+        )
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -1,7 +1,6 @@
 //! What makes vectors of documents: the model of this machine, or a provider elsewhere.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use embedder_inference::{InputKind, Tokens, Workspace};
 
@@ -15,6 +14,9 @@ pub struct EmbeddedTexts {
     /// How many of the texts were cut.
     pub truncated: u64,
 }
+
+/// Says whether a wait should end.
+pub(crate) type Stops<'a> = &'a (dyn Fn() -> bool + Sync);
 
 /// Makes vectors of documents.
 pub trait EmbedDocuments: Send + Sync {
@@ -38,24 +40,25 @@ pub trait EmbedDocuments: Send + Sync {
     /// Returns how many threads can make it work at once.
     fn threads_max(&self) -> usize;
 
-    /// Returns the vectors of texts that it takes at once. `workspace` is of one thread and used again. It waits for its turn, however long that
-    /// takes, unless `stop` is set.
+    /// Returns the vectors of texts that it takes at once. `workspace` is of one thread and used again. It waits for its
+    /// turn, however long that takes, as long as `stops` does not say otherwise.
     ///
     /// # Errors
-    /// [`Error::Interrupted`](crate::error::Error::Interrupted) where it was stopped, or is ending. Any other may be that
-    /// of the texts: [`EmbedDocuments::check`] tells.
+    /// [`Error::Interrupted`](crate::error::Error::Interrupted) where it was stopped, or is ending;
+    /// [`Error::Busy`](crate::error::Error::Busy) where it has no time. Any other may be that of the texts:
+    /// [`EmbedDocuments::check`] tells.
     fn embed(
         &self,
         workspace: &mut Workspace,
         texts: &[String],
-        stop: &AtomicBool,
+        stops: Stops<'_>,
     ) -> Result<EmbeddedTexts>;
 
     /// Sees whether it works at all, by a text that anything takes.
     ///
     /// # Errors
     /// Why it does not.
-    fn check(&self, workspace: &mut Workspace, stop: &AtomicBool) -> Result<()>;
+    fn check(&self, workspace: &mut Workspace, stops: Stops<'_>) -> Result<()>;
 }
 
 /// Texts that the model of this machine is given at a time: long enough to amortise the hand-over, short enough that Ctrl-C
@@ -107,7 +110,7 @@ impl EmbedDocuments for LocalDocuments<'_> {
         &self,
         workspace: &mut Workspace,
         texts: &[String],
-        _: &AtomicBool,
+        _: Stops<'_>,
     ) -> Result<EmbeddedTexts> {
         let tokens: Vec<Tokens> = texts
             .iter()
@@ -118,8 +121,8 @@ impl EmbedDocuments for LocalDocuments<'_> {
         Ok(EmbeddedTexts { numbers, truncated })
     }
 
-    fn check(&self, workspace: &mut Workspace, stop: &AtomicBool) -> Result<()> {
-        self.embed(workspace, &[HARMLESS.to_owned()], stop)
+    fn check(&self, workspace: &mut Workspace, stops: Stops<'_>) -> Result<()> {
+        self.embed(workspace, &[HARMLESS.to_owned()], stops)
             .map(drop)
     }
 }

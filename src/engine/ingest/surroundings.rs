@@ -46,8 +46,8 @@ pub trait Surroundings: Sync {
     fn is_refused(&self, fingerprint: &str, text: EmbedHash) -> bool;
 
     /// Called when what makes vectors of this fingerprint works, and makes none of a text. Its chunk stays without a vector
-    /// for now.
-    fn refused(&self, fingerprint: &str, chunk: &ChunkRow, why: &Error);
+    /// for now. Returns whether it is remembered.
+    fn refused(&self, fingerprint: &str, chunk: &ChunkRow, why: &Error) -> bool;
 
     /// Whether the vectors that are missing should be left to others now.
     fn leaves_off(&self) -> bool;
@@ -111,8 +111,9 @@ impl Surroundings for Alone<'_> {
         false
     }
 
-    fn refused(&self, _: &str, chunk: &ChunkRow, why: &Error) {
+    fn refused(&self, _: &str, chunk: &ChunkRow, why: &Error) -> bool {
         tracing::warn!(path = %chunk.path, line = chunk.start_line, "A chunk stays without a vector: {why}");
+        true
     }
 
     fn leaves_off(&self) -> bool {

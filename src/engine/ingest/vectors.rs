@@ -8,22 +8,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use embedder_index::embedded_text::chunk_text;
 use embedder_inference::Workspace;
 
-use super::embed_documents::{EmbedDocuments, EmbeddedTexts};
-use super::prepare::embed_hash;
+use super::embed_documents::{EmbedDocuments, Stops};
 use super::progress::{Event, Progress};
 use super::surroundings::Surroundings;
 use super::workers;
-use crate::error::{Error, Result};
-use crate::store::{ChunkId, ChunkRow, CollectionId, EmbedHash, ModelId, StoreWriter};
+use crate::error::{Error, ErrorCode, Result};
+use crate::store::{ChunkId, ChunkRow, CollectionId, ModelId, StoreWriter};
+
+mod page;
+
+use page::{Batch, Page, Stopped};
 
 /// Chunks taken from the store at a time.
 const PAGE: usize = 2_048;
-
-/// How often a text by itself is given to what makes vectors, before it is taken for the reason that there is none.
-const TRIALS: u32 = 3;
 
 /// How long computed vectors wait for their transaction. After a kill this much work is repeated.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
@@ -48,14 +47,6 @@ pub(crate) enum End {
     Failed(Error),
 }
 
-/// What was made of one batch: vectors, also where others of it failed, with how many texts were cut.
-#[derive(Default)]
-struct Batch {
-    vectors: Vec<(EmbedHash, Vec<f32>)>,
-    truncated: u64,
-    failed: Option<Error>,
-}
-
 /// Computes the missing vectors of a collection.
 pub(crate) struct Fill<'a> {
     pub(crate) collection: CollectionId,
@@ -66,8 +57,8 @@ pub(crate) struct Fill<'a> {
     pub(crate) threads: usize,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) stop: &'a AtomicBool,
-    /// Whether it should leave the rest to a later one; asked after each batch.
-    pub(crate) leaves_off: &'a (dyn Fn() -> bool + Sync),
+    /// Whether it should leave the rest to a later one; asked before each call, and while one waits for its turn.
+    pub(crate) leaves_off: Stops<'a>,
 }
 
 impl Fill<'_> {
@@ -88,44 +79,51 @@ impl Fill<'_> {
     }
 
     fn fill(&self, db: &mut dyn StoreWriter, model: ModelId) -> Result<Filled> {
-        let Fill {
-            collection,
-            progress,
-            stop,
-            ..
-        } = *self;
-        let counts = db.store().counts(collection, Some(model))?;
-        let total = counts.chunks - counts.embedded;
+        // Others write meanwhile, and it is asked in two steps.
+        let counts = db.store().counts(self.collection, Some(model))?;
+        let total = counts.chunks.saturating_sub(counts.embedded);
         let mut filled = Filled::default();
         let mut after = self.after;
+        let mut are_all_remembered = true;
         loop {
-            let page = db.store().pending_vectors(collection, model, after, PAGE)?;
-            let Some(last) = page.last() else { break };
+            let rows = db
+                .store()
+                .pending_vectors(self.collection, model, after, PAGE)?;
+            let Some(last) = rows.last() else { break };
             let last = last.id;
-            let end = self.fill_page(db, model, page, &mut |now| {
+            let page = Page::new(self);
+            let stopped = self.fill_page(db, model, &page, rows, &mut |now| {
                 filled.texts += now.vectors.len() as u64;
                 filled.truncated += now.truncated;
-                progress.report(&Event::Vectors {
+                self.progress.report(&Event::Vectors {
                     done: filled.texts.min(total),
                     total,
                 });
             })?;
-            if stop.load(Ordering::Relaxed) {
+            if self.stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
-            match end {
-                PageEnd::Complete => after = last,
-                PageEnd::LeftOff => {
+            are_all_remembered &= page.are_all_remembered();
+            match stopped {
+                None => after = last,
+                Some(Stopped::LeftOff) => {
                     filled.end = End::LeftOff(after);
-                    break;
+                    return Ok(filled);
                 }
                 // It is not what makes the vectors that failed.
-                PageEnd::Failed(Error::Interrupted) => return Err(Error::Interrupted),
-                PageEnd::Failed(error) => {
+                Some(Stopped::Failed(Error::Interrupted)) => return Err(Error::Interrupted),
+                Some(Stopped::Failed(error)) => {
                     filled.end = End::Failed(error);
-                    break;
+                    return Ok(filled);
                 }
             }
+        }
+        if !are_all_remembered {
+            filled.end = End::Failed(Error::Reported {
+                code: ErrorCode::DependencyUnavailable,
+                message: "more texts are refused than can be remembered".to_owned(),
+                remedy: None,
+            });
         }
         Ok(filled)
     }
@@ -134,120 +132,28 @@ impl Fill<'_> {
         &self,
         db: &mut dyn StoreWriter,
         model: ModelId,
-        mut page: Vec<ChunkRow>,
+        page: &Page<'_>,
+        mut rows: Vec<ChunkRow>,
         each: &mut dyn FnMut(&Batch),
-    ) -> Result<PageEnd> {
+    ) -> Result<Option<Stopped>> {
         // Texts of like length in one batch: the workers finish together, and a batch fits the encoder's chunks.
-        page.sort_by_key(|chunk| chunk.text.len());
-        // No other batch is begun; those under way are paid for.
-        let is_over = AtomicBool::new(false);
-        let mut end = PageEnd::Complete;
+        rows.sort_by_key(|chunk| chunk.text.len());
+        let mut stopped = None;
         workers::spread(
-            page.chunks(self.documents.texts_at_a_time().max(1)),
+            rows.chunks(self.documents.texts_at_a_time().max(1)),
             self.threads.min(self.documents.threads_max()),
             self.stop,
             || {
                 self.surroundings.begin_worker();
                 Workspace::default()
             },
-            |workspace, chunks| {
-                if is_over.load(Ordering::Relaxed) {
-                    return Batch::default();
-                }
-                let batch = self.embed(workspace, chunks);
-                if batch.failed.is_some() {
-                    is_over.store(true, Ordering::Relaxed);
-                }
-                batch
-            },
+            |workspace, chunks| page.embed(workspace, chunks),
             |batches| {
-                end = self.store_all(db, model, batches, &is_over, each)?;
+                stopped = self.store_all(db, model, batches, each)?;
                 Ok(())
             },
         )?;
-        Ok(end)
-    }
-
-    fn embed(&self, workspace: &mut Workspace, chunks: &[ChunkRow]) -> Batch {
-        let mut batch = Batch::default();
-        batch.failed = self.embed_chunks(workspace, chunks, &mut batch).err();
-        batch
-    }
-
-    fn embed_chunks(
-        &self,
-        workspace: &mut Workspace,
-        chunks: &[ChunkRow],
-        batch: &mut Batch,
-    ) -> Result<()> {
-        let fingerprint = self.documents.fingerprint();
-        let mut texts = Vec::with_capacity(chunks.len());
-        let mut words = Vec::with_capacity(chunks.len());
-        for chunk in chunks {
-            if self.surroundings.is_refused(fingerprint, chunk.embed_hash) {
-                continue;
-            }
-            let text = chunk_text(&chunk.record(), &chunk.text);
-            if embed_hash(&text) == chunk.embed_hash {
-                texts.push(chunk);
-                words.push(text);
-                continue;
-            }
-            // Its vector would be stored where nobody looks for it, and be made again and again.
-            let why = Error::Internal("it waits for the vector of another text".to_owned());
-            self.surroundings.refused(fingerprint, chunk, &why);
-        }
-        let (mut texts, mut words) = (&texts[..], &words[..]);
-        while !texts.is_empty() {
-            let fit = self.documents.fit(words).clamp(1, words.len());
-            let (now, later) = texts.split_at(fit);
-            self.embed_texts(workspace, now, &words[..fit], batch)?;
-            (texts, words) = (later, &words[fit..]);
-        }
-        Ok(())
-    }
-
-    /// Embeds the texts of chunks. Where what makes the vectors works and makes none of these, they are halved until it is known which
-    /// one is the reason: the others have done nothing wrong.
-    fn embed_texts(
-        &self,
-        workspace: &mut Workspace,
-        texts: &[&ChunkRow],
-        words: &[String],
-        batch: &mut Batch,
-    ) -> Result<()> {
-        let Some((chunk, others)) = texts.split_first() else {
-            return Ok(());
-        };
-        let trials = if others.is_empty() { TRIALS } else { 1 };
-        let mut why = None;
-        for _ in 0..trials {
-            if self.stop.load(Ordering::Relaxed) {
-                return Err(Error::Interrupted);
-            }
-            match self.documents.embed(workspace, words, self.stop) {
-                Ok(EmbeddedTexts { numbers, truncated }) => {
-                    let vectors = numbers.chunks_exact(self.documents.dimensions());
-                    let hashes = texts.iter().map(|chunk| chunk.embed_hash);
-                    batch
-                        .vectors
-                        .extend(hashes.zip(vectors.map(<[f32]>::to_vec)));
-                    batch.truncated += truncated;
-                    return Ok(());
-                }
-                Err(error @ (Error::Interrupted | Error::Busy { .. })) => return Err(error),
-                Err(error) => why = Some(error),
-            }
-            self.documents.check(workspace, self.stop)?;
-        }
-        if let (true, Some(why)) = (others.is_empty(), why) {
-            let fingerprint = self.documents.fingerprint();
-            self.surroundings.refused(fingerprint, chunk, &why);
-            return Ok(());
-        }
-        let half = texts.len() / 2;
-        self.embed_texts(workspace, &texts[..half], &words[..half], batch)?;
-        self.embed_texts(workspace, &texts[half..], &words[half..], batch)
+        Ok(stopped)
     }
 
     fn store_all(
@@ -255,24 +161,19 @@ impl Fill<'_> {
         db: &mut dyn StoreWriter,
         model: ModelId,
         batches: mpsc::Receiver<Batch>,
-        is_over: &AtomicBool,
         each: &mut dyn FnMut(&Batch),
-    ) -> Result<PageEnd> {
+    ) -> Result<Option<Stopped>> {
         let mut waiting = Vec::new();
         let mut committed = Instant::now();
-        let mut end = PageEnd::Complete;
+        let mut stopped = None;
         for mut batch in batches {
-            if let Some(error) = batch.failed.take()
-                && !matches!(end, PageEnd::Failed(_))
-            {
-                end = PageEnd::Failed(error);
-            }
+            stopped = match (stopped, batch.stopped.take()) {
+                // The others left off because it failed.
+                (Some(Stopped::LeftOff) | None, Some(now)) => Some(now),
+                (before, _) => before,
+            };
             each(&batch);
             waiting.extend(batch.vectors);
-            if matches!(end, PageEnd::Complete) && (self.leaves_off)() {
-                end = PageEnd::LeftOff;
-                is_over.store(true, Ordering::Relaxed);
-            }
             if committed.elapsed() >= COMMIT_EVERY {
                 db.put_vectors(model, &waiting)?;
                 self.surroundings.vectors_stored(db, self.collection)?;
@@ -282,13 +183,6 @@ impl Fill<'_> {
         }
         db.put_vectors(model, &waiting)?;
         self.surroundings.vectors_stored(db, self.collection)?;
-        Ok(end)
+        Ok(stopped)
     }
-}
-
-/// Where a page ended.
-enum PageEnd {
-    Complete,
-    LeftOff,
-    Failed(Error),
 }

@@ -79,6 +79,7 @@ impl Fillers {
 
     /// Says that a collection may lack vectors.
     pub(crate) fn wake(&self, live: &Arc<LiveCollection>) {
+        live.may_lack_vectors(true);
         self.of(live).wake(live);
     }
 
@@ -107,7 +108,7 @@ impl Filler {
         }
         let begun = || (Arc::clone(live), ChunkId(0));
         let id = live.collection().id;
-        // One that has been begun goes on where it was: what was written since comes after that.
+        // One that has been begun goes on where it was; what that leaves is found when it begins anew.
         self.lock().all.entry(id).or_insert_with(begun);
         self.arrived.notify_one();
     }
@@ -118,9 +119,10 @@ impl Filler {
         self.lock().all.insert(id, (Arc::clone(live), after));
     }
 
-    /// Whether other collections are to be filled.
-    fn are_others_waiting(&self) -> bool {
-        !self.lock().all.is_empty()
+    /// Whether other collections than this one can be filled now.
+    fn are_others_waiting(&self, than: CollectionId, now: Timestamp) -> bool {
+        let can_be_filled = |id: &CollectionId| *id != than && !self.is_paused(*id, now);
+        self.lock().all.keys().any(can_be_filled)
     }
 
     /// Returns the texts of which no vectors are made.
@@ -233,6 +235,7 @@ impl Service {
             Ok(End::Failed(error)) | Err(error) => error,
         };
         filler.pause(collection, self.clock.now());
+        live.may_lack_vectors(true);
         tracing::warn!(
             collection = %live.collection().name,
             code = failed.code().name(),
@@ -241,6 +244,10 @@ impl Service {
     }
 
     fn fill(&self, filler: &Filler, (live, after): &Begun) -> Result<End> {
+        let Some(_filling) = live.try_fill() else {
+            // Whoever fills it now, or takes it away, wakes it if something is left. Others need not wait for them.
+            return Ok(End::Complete);
+        };
         let filled = match self.documents(live) {
             Some(documents) => self.fill_with(&*documents, filler, live, *after),
             // It is woken again when what makes the vectors works.
@@ -257,14 +264,13 @@ impl Service {
         live: &LiveCollection,
         after: ChunkId,
     ) -> Result<End> {
-        let Some(_filling) = live.try_fill() else {
-            // Whoever fills it now, or takes it away, wakes it if something is left. Others need not wait for them.
-            return Ok(End::Complete);
-        };
+        // Before the store is asked: who writes meanwhile says it again.
+        live.may_lack_vectors(false);
         let run = ServerRun {
             service: self,
             live,
         };
+        let mut db = self.connections.take()?;
         let began = run.now();
         let fill = Fill {
             collection: live.collection().id,
@@ -274,9 +280,11 @@ impl Service {
             threads: self.config.threads,
             progress: &Silent,
             stop: live.yields(),
-            leaves_off: &|| began.until(run.now()) >= TURN && filler.are_others_waiting(),
+            leaves_off: &|| {
+                let now = run.now();
+                began.until(now) >= TURN && filler.are_others_waiting(live.collection().id, now)
+            },
         };
-        let mut db = self.connections.take()?;
         Ok(fill.run(&mut *db)?.end)
     }
 }

@@ -67,9 +67,15 @@ impl Jobs {
         (state.waiting.len(), state.open.len() - state.waiting.len())
     }
 
-    /// Whether jobs wait for others to end.
-    pub(crate) fn are_waiting(&self) -> bool {
-        !self.lock().waiting.is_empty()
+    /// Whether other jobs wait for one of a collection to end.
+    pub(crate) fn are_waiting_for(&self, collection: &str) -> bool {
+        let State { waiting, open, .. } = &*self.lock();
+        let is_of_it = |id: &String| {
+            let job = open.get(id);
+            job.is_some_and(|job| job.row.collection == collection)
+        };
+        let are_all_at_work = open.len() - waiting.len() >= AT_ONCE;
+        (are_all_at_work && !waiting.is_empty()) || waiting.iter().any(is_of_it)
     }
 
     /// Stops the job under way and takes no more; what has not ended is done by the next server.
@@ -319,9 +325,7 @@ impl Service {
         let done = run.index(&mut *db);
         drop(filling);
         // What it left is made behind it, and what was written meanwhile.
-        if live.pending_vectors_as_known() != Some(0) {
-            self.fillers.wake(&live);
-        }
+        self.fillers.wake(&live);
         done
     }
 

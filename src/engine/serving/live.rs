@@ -58,6 +58,8 @@ pub(crate) struct LiveCollection {
     is_gone: AtomicBool,
     is_broken: AtomicBool,
     is_left_unfilled: AtomicBool,
+    /// Whether somebody said so since the filler looked last.
+    may_lack_vectors: AtomicBool,
     /// Chunks without a vector, as the filler counted them last.
     pending_counted: AtomicU64,
     /// How many wait for `filling` and should not have to.
@@ -99,6 +101,7 @@ impl LiveCollection {
             is_gone: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
             is_left_unfilled: AtomicBool::new(false),
+            may_lack_vectors: AtomicBool::new(false),
             pending_counted: AtomicU64::new(UNKNOWN),
             in_a_hurry: AtomicUsize::new(0),
             yields: AtomicBool::new(false),
@@ -274,6 +277,16 @@ impl LiveCollection {
             let counted = self.pending_counted.load(Ordering::Relaxed);
             (counted != UNKNOWN).then_some(counted)
         })
+    }
+
+    /// Remembers that chunks may have come without a vector, or that this is being looked at.
+    pub(super) fn may_lack_vectors(&self, may_lack: bool) {
+        self.may_lack_vectors.store(may_lack, Ordering::SeqCst);
+    }
+
+    /// Whether chunks have no vector, or may have none.
+    pub(super) fn lacks_vectors(&self) -> bool {
+        self.may_lack_vectors.load(Ordering::SeqCst) || self.pending_vectors_as_known() != Some(0)
     }
 
     /// Takes note of what was counted.

@@ -107,7 +107,7 @@ impl Service {
     /// Wakes the filler for every collection that lacks vectors.
     pub(super) fn fill_pending(&self) {
         for live in self.library().values() {
-            if live.pending_vectors_as_known() != Some(0) {
+            if live.lacks_vectors() {
                 self.fillers.wake(live);
             }
         }

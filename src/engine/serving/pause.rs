@@ -34,11 +34,6 @@ impl Pause {
         self.time
     }
 
-    /// When it is over.
-    pub(super) fn end(&self) -> Timestamp {
-        self.until
-    }
-
     /// Whether it is not over yet.
     pub(super) fn lasts(&self, now: Timestamp) -> bool {
         now < self.until

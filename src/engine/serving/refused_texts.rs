@@ -28,7 +28,7 @@ pub(super) struct RefusedTexts {
 }
 
 /// A text, and what made no vector of it: what one refuses another may take.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, Hash)]
 struct Key([u8; 32]);
 
 struct Refusal {
@@ -43,18 +43,21 @@ impl RefusedTexts {
         refusal.is_some_and(|refusal| refusal.pause.lasts(now))
     }
 
-    /// Remembers a text, definitely refused or failing for whatever reason, and returns how long it is left alone. Where no
-    /// more can be remembered, the one whose time is over first is forgotten.
+    /// Remembers a text, definitely refused or failing for whatever reason, and returns how long it is left alone; none
+    /// where no more can be remembered.
     pub(super) fn insert(
         &mut self,
         fingerprint: &str,
         text: EmbedHash,
         is_definite: bool,
         now: Timestamp,
-    ) -> Duration {
+    ) -> Option<Duration> {
         let key = Key::new(fingerprint, text);
         if self.texts.len() >= TEXTS_MAX && !self.texts.contains_key(&key) {
-            self.make_room(now);
+            self.texts.retain(|_, refusal| refusal.pause.lasts(now));
+            if self.texts.len() >= TEXTS_MAX {
+                return None;
+            }
         }
         let pause = if is_definite {
             Pause::of(DEFINITE, now)
@@ -63,21 +66,7 @@ impl RefusedTexts {
             Pause::longer_than(before, DOUBTFUL_MIN, DAY, now)
         };
         self.texts.insert(key, Refusal { is_definite, pause });
-        pause.time()
-    }
-
-    fn make_room(&mut self, now: Timestamp) {
-        self.texts.retain(|_, refusal| refusal.pause.lasts(now));
-        if self.texts.len() < TEXTS_MAX {
-            return;
-        }
-        let first = self
-            .texts
-            .iter()
-            .min_by_key(|(_, refusal)| refusal.pause.end());
-        if let Some(key) = first.map(|(key, _)| *key) {
-            self.texts.remove(&key);
-        }
+        Some(pause.time())
     }
 
     /// Forgets those that failed for whatever reason: it may have been another.
@@ -117,10 +106,10 @@ mod tests {
     fn a_refusal_holds_for_a_day_and_a_failure_longer_each_time() {
         let mut refused = RefusedTexts::default();
         let mut now = Timestamp::ZERO;
-        assert_eq!(refused.insert("one", text(1), true, now), DAY);
+        assert_eq!(refused.insert("one", text(1), true, now), Some(DAY));
         let mut times = Vec::new();
         for _ in 0..14 {
-            let time = refused.insert("one", text(2), false, now);
+            let time = refused.insert("one", text(2), false, now).unwrap();
             times.push(time.as_secs());
             assert!(refused.contains("one", text(2), now));
             now = now.plus(time);
@@ -143,21 +132,15 @@ mod tests {
     fn no_more_are_remembered_than_there_is_room_for() {
         let mut refused = RefusedTexts::default();
         let now = Timestamp::ZERO;
-        refused.insert("one", text(u32::MAX), false, now);
-        let later = now.plus(Duration::from_secs(1));
-        for number in 1..TEXTS_MAX as u32 {
-            refused.insert("one", text(number), false, later);
+        for number in 0..TEXTS_MAX as u32 {
+            assert!(refused.insert("one", text(number), false, now).is_some());
         }
-        assert!(refused.contains("one", text(u32::MAX), later));
-        refused.insert("one", text(0), false, later);
-        assert_eq!(refused.texts.len(), TEXTS_MAX);
-        assert!(refused.contains("one", text(0), later));
-        assert!(!refused.contains("one", text(u32::MAX), later));
+        assert_eq!(refused.insert("one", text(u32::MAX), false, now), None);
+        assert!(refused.contains("one", text(0), now));
         // One that is known is no other, and what may be tried again makes room.
-        refused.insert("one", text(0), true, later);
-        assert_eq!(refused.texts.len(), TEXTS_MAX);
-        let later = later.plus(DOUBTFUL_MIN);
-        refused.insert("one", text(u32::MAX), false, later);
+        assert!(refused.insert("one", text(0), true, now).is_some());
+        let now = now.plus(DOUBTFUL_MIN);
+        assert!(refused.insert("one", text(u32::MAX), false, now).is_some());
         assert_eq!(refused.texts.len(), 2);
     }
 }

@@ -5,7 +5,6 @@
 
 mod portion;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,7 +23,7 @@ use super::model::{BUSY_RETRY_AFTER, QUERY_VECTORS};
 use super::run::PATIENCE;
 use super::workers::{Waiter, Workers};
 use crate::config::RemoteEmbedding;
-use crate::engine::ingest::embed_documents::{EmbedDocuments, EmbeddedTexts};
+use crate::engine::ingest::embed_documents::{EmbedDocuments, EmbeddedTexts, Stops};
 use crate::error::{Error, ErrorCode, Full, Result};
 use crate::outbound::circuit::{CallError, Circuit, Fault, Purpose};
 use crate::outbound::provider::{
@@ -162,9 +161,12 @@ impl RemoteModel {
 
     /// Makes a call for documents, which have time: it waits where no more may be under way, none may be made now, or the
     /// provider has no time, so often at most.
+    ///
+    /// # Errors
+    /// Those of the call; [`Error::Busy`] where the provider had no time then either; [`Error::Interrupted`].
     fn wait_patiently<T>(
         &self,
-        stop: &AtomicBool,
+        stops: Stops<'_>,
         overloads_max: u32,
         call: impl AsyncFn() -> Result<T, CallError<ProviderError>>,
     ) -> Result<T> {
@@ -172,7 +174,7 @@ impl RemoteModel {
             let _place = loop {
                 match tokio::time::timeout(PATIENCE, self.at_once.acquire()).await {
                     Ok(place) => break place,
-                    Err(_) if stop.load(Ordering::Relaxed) => return Err(Error::Interrupted),
+                    Err(_) if stops() => return Err(Error::Interrupted),
                     Err(_) => {}
                 }
             };
@@ -180,16 +182,24 @@ impl RemoteModel {
             loop {
                 match call().await {
                     Err(CallError::Failed(ProviderError::TooSoon { retry_after })) => {
-                        rest_for(retry_after.min(PATIENCE), stop).await?;
+                        rest_for(retry_after.min(PATIENCE), stops).await?;
                     }
-                    Err(CallError::Busy) => rest_for(BUSY_RETRY_AFTER, stop).await?,
-                    Err(CallError::Failed(error)) if overloads < overloads_max => {
+                    Err(CallError::Busy) => rest_for(BUSY_RETRY_AFTER, stops).await?,
+                    Err(CallError::Failed(error)) if overloads_max > 0 => {
                         let Fault::Overload { retry_after } = error.fault() else {
                             return Err(error_of(CallError::Failed(error)));
                         };
                         let pause = retry_after.unwrap_or(OVERLOAD_PAUSE * (1 << overloads));
+                        let pause = pause.min(OVERLOAD_PAUSE_MAX);
+                        if overloads == overloads_max {
+                            return Err(Error::Busy {
+                                full: Full::Bulkhead,
+                                what: error.to_string(),
+                                retry_after: pause,
+                            });
+                        }
                         overloads += 1;
-                        rest_for(pause.min(OVERLOAD_PAUSE_MAX), stop).await?;
+                        rest_for(pause, stops).await?;
                     }
                     ended => return ended.map_err(error_of),
                 }
@@ -203,8 +213,8 @@ impl RemoteModel {
 }
 
 /// Waits, unless it is stopped meanwhile.
-async fn rest_for(mut time: Duration, stop: &AtomicBool) -> Result<()> {
-    while !stop.load(Ordering::Relaxed) {
+async fn rest_for(mut time: Duration, stops: Stops<'_>) -> Result<()> {
+    while !stops() {
         let part = time.min(PATIENCE);
         tokio::time::sleep(part).await;
         time -= part;
@@ -244,9 +254,9 @@ impl EmbedDocuments for &RemoteModel {
         &self,
         _: &mut Workspace,
         texts: &[String],
-        stop: &AtomicBool,
+        stops: Stops<'_>,
     ) -> Result<EmbeddedTexts> {
-        let vectors = self.wait_patiently(stop, OVERLOADS_MAX, async || {
+        let made = self.wait_patiently(stops, OVERLOADS_MAX, async || {
             let ended = self.provider.embed(Purpose::Trial, texts, None).await;
             match &ended {
                 Ok(_) => self.portion().went_well(texts.len()),
@@ -254,16 +264,19 @@ impl EmbedDocuments for &RemoteModel {
                 Err(_) => {}
             }
             ended
-        })?;
+        });
+        if let Err(Error::Busy { .. }) = &made {
+            self.portion().was_too_much(texts.len());
+        }
         Ok(EmbeddedTexts {
-            numbers: vectors.concat(),
+            numbers: made?.concat(),
             // A provider does not say.
             truncated: 0,
         })
     }
 
-    fn check(&self, _: &mut Workspace, stop: &AtomicBool) -> Result<()> {
-        self.wait_patiently(stop, 0, async || self.provider.check().await)
+    fn check(&self, _: &mut Workspace, stops: Stops<'_>) -> Result<()> {
+        self.wait_patiently(stops, 0, async || self.provider.check().await)
     }
 }
 

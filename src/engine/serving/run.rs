@@ -65,12 +65,15 @@ impl Surroundings for ServerRun<'_> {
         refused.contains(fingerprint, text, now)
     }
 
-    fn refused(&self, fingerprint: &str, chunk: &ChunkRow, why: &Error) {
+    fn refused(&self, fingerprint: &str, chunk: &ChunkRow, why: &Error) -> bool {
         let is_definite = why.code() == ErrorCode::InvalidRequest;
         let now = self.now();
         let mut refused = self.service.fillers.of(self.live).refused();
         let time = refused.insert(fingerprint, chunk.embed_hash, is_definite, now);
         drop(refused);
+        let Some(time) = time else {
+            return false;
+        };
         tracing::warn!(
             collection = %self.live.collection().name,
             path = %chunk.path,
@@ -79,10 +82,12 @@ impl Surroundings for ServerRun<'_> {
             "No vector can be made of a chunk; it is tried again after {} s: {why}",
             time.as_secs()
         );
+        true
     }
 
     fn leaves_off(&self) -> bool {
-        self.live.collection().is_remote && self.service.jobs.are_waiting()
+        let of = self.live.collection();
+        of.is_remote && self.service.jobs.are_waiting_for(&of.name)
     }
 }
 

@@ -75,6 +75,18 @@ fn write(remote: &Remote, count: usize) {
     remote.server.write("notes", &documents);
 }
 
+/// Writes so many documents of some four hundred bytes into `notes`.
+fn write_long(remote: &Remote, count: usize) {
+    let texts: Vec<(String, String)> = (0..count)
+        .map(|number| {
+            let words: Vec<_> = (number * 30..).take(30).map(word).collect();
+            (format!("{number}.md"), words.join(" "))
+        })
+        .collect();
+    let documents: Vec<_> = texts.iter().map(|(id, text)| (&**id, &**text)).collect();
+    remote.server.write("notes", &documents);
+}
+
 /// Of forty texts the provider answers one with this status.
 fn assert_only_that_text_has_no_vector(status: u16) {
     let remote = Remote::start(&[]);
@@ -212,14 +224,7 @@ fn a_call_cut_short_by_its_length_is_paid_for_once_however_few_are_allowed() {
         ("EMBEDDER_EMBEDDING_CALLS_PER_MINUTE_MAX", "30"),
     ]);
     let before = remote.provider.text_count();
-    let texts: Vec<(String, String)> = (0..50)
-        .map(|number| {
-            let words: Vec<_> = (number * 30..).take(30).map(word).collect();
-            (format!("{number}.md"), words.join(" "))
-        })
-        .collect();
-    let documents: Vec<_> = texts.iter().map(|(id, text)| (&**id, &**text)).collect();
-    remote.server.write("notes", &documents);
+    write_long(&remote, 50);
     remote.wait_for_vectors();
     assert_eq!(remote.provider.text_count() - before, 50);
     assert_eq!(remote.provider.largest_batch(), 2);
@@ -246,6 +251,20 @@ fn a_provider_that_has_no_time_is_waited_for_and_no_text_is_blamed() {
 }
 
 #[test]
+fn a_provider_that_never_has_time_for_a_full_call_gets_smaller_ones() {
+    let remote = Remote::start(&[]);
+    let before = remote.provider.text_count();
+    remote.provider.set_mode(Mode::RefuseCallsOver(16, 429));
+    write(&remote, 128);
+    remote.wait_for_vectors();
+    // Three times six calls of 32, and none by itself.
+    let sent = remote.provider.text_count() - before;
+    assert!(sent < 128 + 3 * 7 * 32, "{sent}");
+    assert!(!remote.server.log().contains("No vector can be made"));
+    assert_eq!(remote.breaker(), "closed");
+}
+
+#[test]
 fn a_provider_too_slow_for_a_full_call_gets_smaller_ones() {
     let remote = Remote::start(&[]);
     let before = remote.provider.text_count();
@@ -268,13 +287,14 @@ fn the_model_waits_for_no_provider_and_collections_take_turns() {
         &[
             ("EMBEDDER_EMBEDDING_TIMEOUT_S", "10"),
             ("EMBEDDER_EMBEDDING_AT_ONCE_MAX", "2"),
-            ("EMBEDDER_EMBEDDING_BATCH_TEXTS_MAX", "1"),
+            ("EMBEDDER_EMBEDDING_BATCH_BYTES_MAX", "1024"),
         ],
     );
+    // One call of two texts after the other, fifty seconds in all.
     remote
         .provider
-        .set_mode(Mode::SlowBy(Duration::from_millis(500)));
-    write(&remote, 60);
+        .set_mode(Mode::SlowBy(Duration::from_secs(1)));
+    write_long(&remote, 100);
     make(&remote, "second", "documents");
     remote.server.make_documents("own");
     for collection in ["second", "own"] {
@@ -284,9 +304,9 @@ fn the_model_waits_for_no_provider_and_collections_take_turns() {
     wait_until("the model has made its vector", || {
         lacking(&remote, "own") == 0
     });
-    assert!(lacking(&remote, "notes") > 40);
+    assert!(lacking(&remote, "notes") > 80);
     wait_until("it is its turn", || lacking(&remote, "second") == 0);
-    assert!(lacking(&remote, "notes") > 20);
+    assert!(lacking(&remote, "notes") > 72);
     well(&remote);
     remote.wait_for_vectors();
 }
@@ -327,6 +347,21 @@ fn jobs_that_wait_for_a_provider_keep_no_other_from_its_turn() {
         done(&remote.server.end_of_job(job["id"].as_str().unwrap()));
         wait_until("its vectors follow", || lacking(&remote, name) == 0);
     }
+}
+
+#[test]
+fn what_a_job_leaves_is_made_although_nobody_searches() {
+    let remote = Remote::start(&[]);
+    let folder = folder_of(&remote, "code", 3);
+    index_code(&remote, &folder);
+    assert_eq!(lacking(&remote, "code"), 0);
+    remote.provider.set_mode(Mode::Status(500, None));
+    write_tree(&folder, &[("lamp.py", "def lamp():\n    return 1\n")]);
+    let job = remote.server.add_source("code", &folder);
+    done(&remote.server.end_of_job(job["id"].as_str().unwrap()));
+    assert_eq!(lacking(&remote, "code"), 1);
+    well(&remote);
+    wait_until("its vector follows", || lacking(&remote, "code") == 0);
 }
 
 #[test]

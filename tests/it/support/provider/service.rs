@@ -85,6 +85,11 @@ impl State {
         {
             return Some(Refusal::told(status, None));
         }
+        if let Mode::RefuseCallsOver(most, status) = self.mode
+            && texts.len() > most
+        {
+            return Some(Refusal::told(status, Some("1")));
+        }
         if let Mode::Status(status, retry_after) = self.mode {
             return Some(Refusal::told(status, retry_after));
         }
