@@ -232,7 +232,7 @@ impl Run<'_> {
             threads: self.config.threads,
             progress: self.progress,
             stop: self.stop,
-            leaves_off: &|| self.surroundings.leaves_off(),
+            leaves_off: &|_| self.surroundings.leaves_off(),
         };
         let filled = fill.run(db)?;
         report.embedded_now = filled.texts;

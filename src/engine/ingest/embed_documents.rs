@@ -69,8 +69,12 @@ const TEXTS_AT_A_TIME: usize = 16;
 const HARMLESS: &str = "a word";
 
 /// Makes vectors of tokens.
-type Encode<'a> =
-    Box<dyn Fn(&Embedder, &mut Workspace, Vec<Tokens>) -> Result<Vec<f32>> + Send + Sync + 'a>;
+type Encode<'a> = Box<
+    dyn Fn(&Embedder, &mut Workspace, Vec<Tokens>, Stops<'_>) -> Result<Vec<f32>>
+        + Send
+        + Sync
+        + 'a,
+>;
 
 /// The model of this machine.
 pub(crate) struct LocalDocuments<'a> {
@@ -110,14 +114,14 @@ impl EmbedDocuments for LocalDocuments<'_> {
         &self,
         workspace: &mut Workspace,
         texts: &[String],
-        _: Stops<'_>,
+        stops: Stops<'_>,
     ) -> Result<EmbeddedTexts> {
         let tokens: Vec<Tokens> = texts
             .iter()
             .map(|text| self.embedder.tokenize(text, InputKind::Document))
             .collect();
         let truncated = tokens.iter().filter(|tokens| tokens.truncated).count() as u64;
-        let numbers = (self.encode)(&self.embedder, workspace, tokens)?;
+        let numbers = (self.encode)(&self.embedder, workspace, tokens, stops)?;
         Ok(EmbeddedTexts { numbers, truncated })
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use embedder_inference::{Tokens, Workspace};
 
-use super::embed_documents::{EmbedDocuments, LocalDocuments};
+use super::embed_documents::{EmbedDocuments, LocalDocuments, Stops};
 use super::lexical::{LexicalFollower, TextIndex};
 use crate::engine::embed::Embedder;
 use crate::error::{Error, Result};
@@ -87,9 +87,10 @@ impl Surroundings for Alone<'_> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let embedder = load.take().and_then(|load| load())?;
-        let encode = |embedder: &Embedder, workspace: &mut Workspace, texts: Vec<Tokens>| {
-            Ok(embedder.encode(workspace, &texts))
-        };
+        let encode = |embedder: &Embedder,
+                      workspace: &mut Workspace,
+                      texts: Vec<Tokens>,
+                      _: Stops<'_>| { Ok(embedder.encode(workspace, &texts)) };
         Some(Box::new(LocalDocuments::new(embedder, Box::new(encode))))
     }
 

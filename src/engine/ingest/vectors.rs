@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use embedder_inference::Workspace;
 
-use super::embed_documents::{EmbedDocuments, Stops};
+use super::embed_documents::EmbedDocuments;
 use super::progress::{Event, Progress};
 use super::surroundings::Surroundings;
 use super::workers;
@@ -57,8 +57,9 @@ pub(crate) struct Fill<'a> {
     pub(crate) threads: usize,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) stop: &'a AtomicBool,
-    /// Whether it should leave the rest to a later one; asked before each call, and while one waits for its turn.
-    pub(crate) leaves_off: Stops<'a>,
+    /// Whether it should leave the rest to a later one, by whether it has got on so far; asked before each call, and while
+    /// one waits for its turn.
+    pub(crate) leaves_off: &'a (dyn Fn(bool) -> bool + Sync),
 }
 
 impl Fill<'_> {
@@ -85,13 +86,14 @@ impl Fill<'_> {
         let mut filled = Filled::default();
         let mut after = self.after;
         let mut are_all_remembered = true;
+        let has_got_on = AtomicBool::new(false);
         loop {
             let rows = db
                 .store()
                 .pending_vectors(self.collection, model, after, PAGE)?;
             let Some(last) = rows.last() else { break };
             let last = last.id;
-            let page = Page::new(self);
+            let page = Page::new(self, &has_got_on);
             let stopped = self.fill_page(db, model, &page, rows, &mut |now| {
                 filled.texts += now.vectors.len() as u64;
                 filled.truncated += now.truncated;

@@ -29,7 +29,7 @@ use crate::store::{ChunkId, CollectionId, CollectionKind};
 const PAUSE_MIN: Duration = Duration::from_secs(5);
 const PAUSE_MAX: Duration = Duration::from_secs(120);
 
-/// How long one collection is filled while others wait.
+/// How long one collection is filled while others wait, and longer until something comes of it.
 const TURN: Duration = Duration::from_secs(10);
 
 /// The fillers.
@@ -280,9 +280,11 @@ impl Service {
             threads: self.config.threads,
             progress: &Silent,
             stop: live.yields(),
-            leaves_off: &|| {
+            // What was begun and brought nothing yet would have to be begun anew.
+            leaves_off: &|has_got_on| {
                 let now = run.now();
-                began.until(now) >= TURN && filler.are_others_waiting(live.collection().id, now)
+                let is_over = has_got_on && began.until(now) >= TURN;
+                is_over && filler.are_others_waiting(live.collection().id, now)
             },
         };
         Ok(fill.run(&mut *db)?.end)

@@ -312,7 +312,7 @@ impl LiveCollection {
 
     /// Takes the right to compute vectors of the collection, unless somebody has it or waits for it.
     pub(crate) fn try_fill(&self) -> Option<MutexGuard<'_, ()>> {
-        if self.in_a_hurry.load(Ordering::SeqCst) > 0 {
+        if self.in_a_hurry.load(Ordering::SeqCst) > 0 || self.is_gone() {
             return None;
         }
         match self.filling.try_lock() {

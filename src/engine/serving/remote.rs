@@ -207,6 +207,10 @@ impl RemoteModel {
         })
     }
 
+    fn check_patiently(&self, stops: Stops<'_>) -> Result<()> {
+        self.wait_patiently(stops, 0, async || self.provider.check().await)
+    }
+
     fn portion(&self) -> MutexGuard<'_, Portion> {
         self.portion.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -266,6 +270,8 @@ impl EmbedDocuments for &RemoteModel {
             ended
         });
         if let Err(Error::Busy { .. }) = &made {
+            // Where it has no time for anything, this was not too much.
+            self.check_patiently(stops)?;
             self.portion().was_too_much(texts.len());
         }
         Ok(EmbeddedTexts {
@@ -276,7 +282,7 @@ impl EmbedDocuments for &RemoteModel {
     }
 
     fn check(&self, _: &mut Workspace, stops: Stops<'_>) -> Result<()> {
-        self.wait_patiently(stops, 0, async || self.provider.check().await)
+        self.check_patiently(stops)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::engine::background::step_back;
 use crate::engine::embed::Embedder;
 use crate::engine::embed::batcher::Lane;
 use crate::engine::ingest::Surroundings;
-use crate::engine::ingest::embed_documents::{EmbedDocuments, LocalDocuments};
+use crate::engine::ingest::embed_documents::{EmbedDocuments, LocalDocuments, Stops};
 use crate::engine::ingest::lexical::TextIndex;
 use crate::error::{Error, ErrorCode, Result};
 use crate::outbound::circuit::Fault;
@@ -112,8 +112,11 @@ impl Service {
             return Some(Box::new(self.remote.as_ref()?));
         }
         let model = self.model.get().ok()?;
-        let encode = |embedder: &Embedder, _: &mut Workspace, texts: Vec<Tokens>| {
-            let encoded = self.encode_in_bulk(embedder, texts);
+        let encode = |embedder: &Embedder,
+                      _: &mut Workspace,
+                      texts: Vec<Tokens>,
+                      stops: Stops<'_>| {
+            let encoded = self.encode_in_bulk(embedder, texts, stops);
             match &encoded {
                 Ok(_) => live.set_left_unfilled(false),
                 Err(error) if fault_of(error) == Fault::Transient => live.set_left_unfilled(true),
@@ -125,7 +128,12 @@ impl Service {
         Some(Box::new(LocalDocuments::new(embedder, Box::new(encode))))
     }
 
-    fn encode_in_bulk(&self, embedder: &Embedder, texts: Vec<Tokens>) -> Result<Vec<f32>> {
+    fn encode_in_bulk(
+        &self,
+        embedder: &Embedder,
+        texts: Vec<Tokens>,
+        stops: Stops<'_>,
+    ) -> Result<Vec<f32>> {
         let model = self.model.required()?;
         if model.embedder().fingerprint() != embedder.fingerprint() {
             // Vectors of two models must not mix; the next run is made with the new one.
@@ -135,7 +143,10 @@ impl Service {
             match model.submit(Lane::Bulk, texts.clone(), None) {
                 Ok(pending) => return Ok(pending.wait()?.into_numbers()),
                 // Clients fill the lane; a run has time.
-                Err(Error::Busy { retry_after, .. }) if !self.is_ending() => {
+                Err(Error::Busy { .. }) if stops() || self.is_ending() => {
+                    return Err(Error::Interrupted);
+                }
+                Err(Error::Busy { retry_after, .. }) => {
                     std::thread::sleep(retry_after.min(PATIENCE));
                 }
                 Err(error) => return Err(error),

@@ -251,15 +251,44 @@ fn a_provider_that_has_no_time_is_waited_for_and_no_text_is_blamed() {
 }
 
 #[test]
+fn a_text_by_itself_is_not_blamed_for_a_provider_that_has_no_time() {
+    let remote = Remote::start(&[]);
+    let before = remote.provider.call_count();
+    remote.provider.set_mode(Mode::Status(429, Some("0")));
+    write(&remote, 1);
+    // Six calls for it, and some of a harmless text.
+    wait_until("it is left alone", || {
+        remote.server.log().contains("Vectors are still pending")
+    });
+    assert!(remote.provider.call_count() >= before + 7);
+    well(&remote);
+    remote.wait_for_vectors();
+    assert!(!remote.server.log().contains("No vector can be made"));
+}
+
+#[test]
 fn a_provider_that_never_has_time_for_a_full_call_gets_smaller_ones() {
     let remote = Remote::start(&[]);
+    make(&remote, "second", "documents");
     let before = remote.provider.text_count();
     remote.provider.set_mode(Mode::RefuseCallsOver(16, 429));
-    write(&remote, 128);
+    // Both have to wait for longer than a turn.
+    write(&remote, 64);
+    let documents: Vec<_> = (0..32)
+        .map(|number| (word(number), word(1_000 + number)))
+        .collect();
+    let documents: Vec<_> = documents
+        .iter()
+        .map(|(id, text)| (&**id, &**text))
+        .collect();
+    remote.server.write("second", &documents);
     remote.wait_for_vectors();
-    // Three times six calls of 32, and none by itself.
+    wait_until("those of the other are there", || {
+        lacking(&remote, "second") == 0
+    });
+    // Twice three times six calls of 32, and none by itself.
     let sent = remote.provider.text_count() - before;
-    assert!(sent < 128 + 3 * 7 * 32, "{sent}");
+    assert!(sent < 96 + 6 * 7 * 32, "{sent}");
     assert!(!remote.server.log().contains("No vector can be made"));
     assert_eq!(remote.breaker(), "closed");
 }

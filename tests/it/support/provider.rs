@@ -29,7 +29,7 @@ pub enum Mode {
     /// A call with a text that holds this word fails with this status: 400, as providers say of what they do not like, or
     /// another where they choke on it.
     RefuseTextsWith(&'static str, u16),
-    /// A call with more texts than this fails with this status, and Retry-After of a second.
+    /// A call with more texts than this fails with this status, and Retry-After of three seconds.
     RefuseCallsOver(usize, u16),
     /// This share of the calls, from 0 to 1, fails with this status.
     FailShare { share: f64, status: u16, seed: u64 },

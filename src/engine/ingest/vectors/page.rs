@@ -17,6 +17,8 @@ const TRIALS: u32 = 3;
 /// Chunks whose vectors are made by several threads.
 pub(super) struct Page<'a> {
     fill: &'a Fill<'a>,
+    /// Whether a vector was made, or a text was refused.
+    has_got_on: &'a AtomicBool,
     /// No other call is made; those under way are paid for.
     is_over: AtomicBool,
     are_all_remembered: AtomicBool,
@@ -39,9 +41,10 @@ pub(super) enum Stopped {
 }
 
 impl<'a> Page<'a> {
-    pub(super) fn new(fill: &'a Fill<'a>) -> Page<'a> {
+    pub(super) fn new(fill: &'a Fill<'a>, has_got_on: &'a AtomicBool) -> Page<'a> {
         Page {
             fill,
+            has_got_on,
             is_over: AtomicBool::new(false),
             are_all_remembered: AtomicBool::new(true),
         }
@@ -127,6 +130,7 @@ impl<'a> Page<'a> {
                         .vectors
                         .extend(hashes.zip(vectors.map(<[f32]>::to_vec)));
                     batch.truncated += truncated;
+                    self.has_got_on.store(true, Ordering::Relaxed);
                     return Ok(());
                 }
                 Err(Error::Interrupted) => return Err(self.stopped()),
@@ -155,6 +159,7 @@ impl<'a> Page<'a> {
     }
 
     fn refuse(&self, chunk: &ChunkRow, why: &Error) {
+        self.has_got_on.store(true, Ordering::Relaxed);
         let fingerprint = self.fill.documents.fingerprint();
         if !self.fill.surroundings.refused(fingerprint, chunk, why) {
             self.are_all_remembered.store(false, Ordering::Relaxed);
@@ -166,7 +171,12 @@ impl<'a> Page<'a> {
     }
 
     fn leaves_off(&self) -> bool {
-        self.is_over.load(Ordering::Relaxed) || (self.fill.leaves_off)()
+        let has_got_on = self.has_got_on.load(Ordering::Relaxed);
+        if !self.is_over.load(Ordering::Relaxed) && (self.fill.leaves_off)(has_got_on) {
+            // For everybody, and whatever is said later.
+            self.is_over.store(true, Ordering::Relaxed);
+        }
+        self.is_over.load(Ordering::Relaxed)
     }
 
     /// Why something was interrupted: it was left off, or whatever it used ends.

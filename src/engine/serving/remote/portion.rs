@@ -43,10 +43,13 @@ impl Portion {
         }
     }
 
-    /// So many were not. Calls that went out together are told of one after the other, and make it smaller once.
+    /// So many were not. Calls that went out together are told of one after the other, and make it smaller once. A text by
+    /// itself says nothing of others.
     pub(super) fn was_too_much(&mut self, texts: usize) {
-        self.texts = self.texts.min((texts / 2).max(1));
-        self.went_well = 0;
+        if texts > 1 {
+            self.texts = self.texts.min(texts / 2);
+            self.went_well = 0;
+        }
     }
 }
 
@@ -81,9 +84,12 @@ mod tests {
 
     #[test]
     fn it_is_never_less_than_one() {
-        let mut portion = Portion::new(0);
+        let mut portion = Portion::new(2);
         portion.was_too_much(1);
+        assert_eq!(portion.texts(), 2);
+        portion.was_too_much(2);
         assert_eq!(portion.texts(), 1);
+        let mut portion = Portion::new(0);
         for _ in 0..100 {
             portion.went_well(1);
         }

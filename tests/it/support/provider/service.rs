@@ -88,7 +88,7 @@ impl State {
         if let Mode::RefuseCallsOver(most, status) = self.mode
             && texts.len() > most
         {
-            return Some(Refusal::told(status, Some("1")));
+            return Some(Refusal::told(status, Some("3")));
         }
         if let Mode::Status(status, retry_after) = self.mode {
             return Some(Refusal::told(status, retry_after));
