@@ -184,7 +184,7 @@ impl<W> Admission<W> {
         }
         let has_share = self.callers.inside(caller) >= self.share(caller)
             && self.callers.is_among_the_heaviest(caller, now);
-        if has_share && (self.is_taken() || priority == Priority::Retried) {
+        if has_share && (self.is_taken(now) || priority == Priority::Retried) {
             self.callers.was_refused(caller, now);
             return Arrival::Refused(Shed::Taken);
         }
@@ -228,18 +228,18 @@ impl<W> Admission<W> {
     }
 
     /// Returns how much is in.
-    pub fn load(&self) -> AdmissionLoad {
+    pub fn load(&self, now: Timestamp) -> AdmissionLoad {
         AdmissionLoad {
             in_flight: self.in_flight,
             waiting: self.waiting.len(),
             limit: self.limit.current(),
-            taken: self.taken,
+            taken: self.taken_by(now),
         }
     }
 
     /// Whether all has been taken for a while.
-    pub fn is_taken(&self) -> bool {
-        self.taken >= TAKEN
+    pub fn is_taken(&self, now: Timestamp) -> bool {
+        self.taken_by(now) >= TAKEN
     }
 
     fn admit(&mut self, caller: CallerId) -> Ticket {
@@ -262,15 +262,20 @@ impl<W> Admission<W> {
         }
     }
 
-    /// Lets the time pass since the last change: that long so much was taken.
+    /// Lets the time pass since the last change.
     fn see(&mut self, now: Timestamp) {
+        self.taken = self.taken_by(now);
+        self.seen = self.seen.max(now);
+    }
+
+    /// Returns how much of all was taken lately, also where nobody has come or left since: that long so much was taken.
+    fn taken_by(&self, now: Timestamp) -> f64 {
         let passed = now.since(self.seen);
         if passed.is_zero() {
-            return;
+            return self.taken;
         }
-        self.seen = now;
         let share = (self.in_flight as f64 / self.limit.current() as f64).min(1.0);
         let kept = (-passed.as_secs_f64() / FADING.as_secs_f64()).exp();
-        self.taken = self.taken * kept + share * (1.0 - kept);
+        self.taken * kept + share * (1.0 - kept)
     }
 }

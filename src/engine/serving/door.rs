@@ -90,12 +90,13 @@ impl Door {
 
     /// Returns how much is in.
     pub(crate) fn load(&self) -> AdmissionLoad {
-        self.lock().load()
+        let now = self.clock.now();
+        self.lock().load(now)
     }
 
     /// Whether all has been taken for a while.
-    pub(crate) fn is_taken(&self) -> bool {
-        self.lock().is_taken()
+    pub(crate) fn is_taken(&self, now: Timestamp) -> bool {
+        self.lock().is_taken(now)
     }
 
     fn inside(self: &Arc<Self>, ticket: Ticket, since: Timestamp, deadline: Timestamp) -> Inside {

@@ -209,7 +209,7 @@ impl Service {
         Inputs {
             failed: Part::ALL.iter().copied().filter(failing).collect(),
             forced,
-            is_overloaded: self.doors.search.is_taken()
+            is_overloaded: self.doors.search.is_taken(now)
                 || self.memory.pressure() > MemoryPressure::Low,
         }
     }

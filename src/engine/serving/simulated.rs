@@ -123,9 +123,11 @@ impl Service {
                 lacks.push(format!("the breaker of {} is not closed", name.name()));
             }
         }
-        let level = self.degradation().level;
+        let degradation = self.degradation();
+        let level = degradation.level;
         if level != "Full" {
-            lacks.push(format!("the level is {level}"));
+            let causes = degradation.causes.join("; ");
+            lacks.push(format!("the level is {level}: {causes}"));
         }
         let all: Vec<_> = self.library().values().cloned().collect();
         for live in all {

@@ -94,7 +94,7 @@ fn nobody_waits_too_long_nor_beyond_a_deadline() {
     queued(&arrive(&mut admission, 1, priority, 0, "late"));
     admission.leave(first, None, at(10));
     assert_eq!(admission.next(at(10)).unwrap().0, "late");
-    assert_eq!(admission.load().waiting, 0);
+    assert_eq!(admission.load(at(10)).waiting, 0);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn one_who_leaves_the_line_is_not_called() {
     admission.abandon(left);
     admission.leave(first, None, at(1));
     assert!(admission.next(at(1)).is_none());
-    assert_eq!(admission.load().in_flight, 0);
+    assert_eq!(admission.load(at(1)).in_flight, 0);
 }
 
 #[test]
@@ -175,6 +175,30 @@ fn while_all_is_taken_only_those_below_their_share_wait() {
     ));
     admission.leave(tickets.pop().unwrap(), None, at(1_001));
     assert_eq!(admission.next(at(1_001)).unwrap().0, "modest");
+}
+
+#[test]
+fn what_was_taken_is_forgotten_although_nobody_comes() {
+    let mut admission = Admission::new(policy(2, 10));
+    let tickets = [1, 2].map(|caller| {
+        admitted(arrive(
+            &mut admission,
+            caller,
+            Priority::Interactive,
+            0,
+            "busy",
+        ))
+    });
+    assert!(!admission.is_taken(at(0)));
+    // It is while they are in, whoever looks,
+    assert!(admission.is_taken(at(2_000)));
+    for ticket in tickets {
+        admission.leave(ticket, None, at(2_000));
+    }
+    assert!(admission.is_taken(at(2_000)));
+    // and is not when they have left.
+    assert!(!admission.is_taken(at(5_000)));
+    assert!(admission.load(at(5_000)).taken < 0.1);
 }
 
 /// One server that works for 8 ms on a request, and callers that come at random; returns what share of its requests each
@@ -334,7 +358,7 @@ proptest! {
                     }
                 }
             }
-            let load = admission.load();
+            let load = admission.load(at(ms));
             prop_assert!(load.in_flight == tickets.len() && load.in_flight <= limit);
             prop_assert!(load.waiting <= waiting_max);
         }
