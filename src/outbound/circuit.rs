@@ -118,6 +118,17 @@ pub trait CircuitObserver: Send + Sync {
     fn transition(&self, transition: &Transition);
 }
 
+/// Hears of nothing: what happens before a dependency that is none.
+#[derive(Debug, Default)]
+pub struct Unobserved;
+
+impl CircuitObserver for Unobserved {
+    fn ended(&self, _: CallOutcome) {}
+    fn retried(&self) {}
+    fn gave_up(&self, _: RetryError) {}
+    fn transition(&self, _: &Transition) {}
+}
+
 /// What stands before one dependency.
 pub struct Circuit {
     name: &'static str,

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use embedder_reliability::circuit_breaker::{CircuitState, Transition};
+use embedder_reliability::circuit_breaker::CircuitState;
 use embedder_reliability::degradation::{Inputs, Part, Rung, Set, assess};
-use embedder_reliability::retry::RetryError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -17,9 +16,7 @@ use super::supervisor::{RecoveryResult, RecoveryStrategy};
 use crate::engine::search::filter::Filter;
 use crate::engine::search::{Mode, SearchRequest};
 use crate::error::{Error, Result};
-use crate::outbound::circuit::{
-    CallOutcome, Circuit, CircuitObserver, CircuitPolicy, Fault, Purpose,
-};
+use crate::outbound::circuit::{Circuit, CircuitPolicy, Fault, Purpose, Unobserved};
 
 /// Callers of the dead dependency that the drill of retries makes up.
 const CALLERS: u32 = 1_000;
@@ -84,16 +81,6 @@ pub struct RecoveryDrill {
     pub action: String,
     /// How it ended.
     pub outcome: String,
-}
-
-#[derive(Default)]
-struct Quiet;
-
-impl CircuitObserver for Quiet {
-    fn ended(&self, _: CallOutcome) {}
-    fn retried(&self) {}
-    fn gave_up(&self, _: RetryError) {}
-    fn transition(&self, _: &Transition) {}
 }
 
 impl Service {
@@ -254,7 +241,7 @@ impl Service {
             policy,
             self.clock,
             self.workers.random_seed(),
-            Arc::new(Quiet),
+            Arc::new(Unobserved),
         )
         .map_err(|error| Error::Settings(vec![format!("breaker: {error}")]))
     }

@@ -2,22 +2,13 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Mutex;
 
-use embedder_reliability::circuit_breaker::{BreakerPolicy, CircuitState, Transition};
-use embedder_reliability::retry::{RetryError, RetryPolicy};
+use embedder_reliability::circuit_breaker::{BreakerPolicy, CircuitState};
+use embedder_reliability::retry::RetryPolicy;
 use serde_json::json;
 
 use super::*;
 use crate::clock::Clock;
-use crate::outbound::circuit::{CallOutcome, CircuitObserver, CircuitPolicy};
-
-struct Quiet;
-
-impl CircuitObserver for Quiet {
-    fn ended(&self, _: CallOutcome) {}
-    fn retried(&self) {}
-    fn gave_up(&self, _: RetryError) {}
-    fn transition(&self, _: &Transition) {}
-}
+use crate::outbound::circuit::{CircuitPolicy, Unobserved};
 
 /// Answers what it was told to, and remembers what it was asked.
 #[derive(Default)]
@@ -72,7 +63,8 @@ fn paced(
         retry: RetryPolicy::default(),
         breaker: BreakerPolicy::default(),
     };
-    let circuit = Circuit::new("provider", policy, Clock::start(), 1, Arc::new(Quiet)).unwrap();
+    let circuit =
+        Circuit::new("provider", policy, Clock::start(), 1, Arc::new(Unobserved)).unwrap();
     let settings = ProviderSettings {
         model: "m".to_owned(),
         dimensions: 2,

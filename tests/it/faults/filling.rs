@@ -52,11 +52,7 @@ fn folder_of(remote: &Remote, name: &str, count: usize) -> PathBuf {
             )
         })
         .collect();
-    let files: Vec<_> = files
-        .iter()
-        .map(|(name, text)| (&**name, &**text))
-        .collect();
-    write_tree(&folder, &files);
+    write_tree(&folder, &borrowed(&files));
     folder
 }
 
@@ -66,13 +62,20 @@ fn are_pending(remote: &Remote, count: u32) -> bool {
     page.contains(&format!("embedder_documents_pending_vectors {count}\n"))
 }
 
+/// Names and texts as they are written.
+fn borrowed(texts: &[(String, String)]) -> Vec<(&str, &str)> {
+    texts
+        .iter()
+        .map(|(name, text)| (&**name, &**text))
+        .collect()
+}
+
 /// Writes so many documents of different texts into `notes`.
 fn write(remote: &Remote, count: usize) {
     let texts: Vec<(String, String)> = (0..count)
         .map(|number| (format!("{number}.md"), format!("Harbour {}.", word(number))))
         .collect();
-    let documents: Vec<_> = texts.iter().map(|(id, text)| (&**id, &**text)).collect();
-    remote.server.write("notes", &documents);
+    remote.server.write("notes", &borrowed(&texts));
 }
 
 /// Writes so many documents of some four hundred bytes into `notes`.
@@ -83,8 +86,7 @@ fn write_long(remote: &Remote, count: usize) {
             (format!("{number}.md"), words.join(" "))
         })
         .collect();
-    let documents: Vec<_> = texts.iter().map(|(id, text)| (&**id, &**text)).collect();
-    remote.server.write("notes", &documents);
+    remote.server.write("notes", &borrowed(&texts));
 }
 
 /// Of forty texts the provider answers one with this status.
@@ -102,8 +104,7 @@ fn assert_only_that_text_has_no_vector(status: u16) {
             )
         })
         .collect();
-    let documents: Vec<_> = texts.iter().map(|(id, text)| (&**id, &**text)).collect();
-    remote.server.write("notes", &documents);
+    remote.server.write("notes", &borrowed(&texts));
     wait_until("all but one have vectors", || {
         lacking(&remote, "notes") == 1
     });
@@ -277,11 +278,7 @@ fn a_provider_that_never_has_time_for_a_full_call_gets_smaller_ones() {
     let documents: Vec<_> = (0..32)
         .map(|number| (word(number), word(1_000 + number)))
         .collect();
-    let documents: Vec<_> = documents
-        .iter()
-        .map(|(id, text)| (&**id, &**text))
-        .collect();
-    remote.server.write("second", &documents);
+    remote.server.write("second", &borrowed(&documents));
     remote.wait_for_vectors();
     wait_until("those of the other are there", || {
         lacking(&remote, "second") == 0

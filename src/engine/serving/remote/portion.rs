@@ -1,7 +1,8 @@
-//! How many texts a provider makes vectors of before its time is over.
+//! How many texts a provider makes vectors of at a time: before its time is over, and within what it allows.
 //!
-//! A provider on a slow machine takes as long as it is given texts, and goes on computing what nobody waits for any more: the
-//! same call made again fails again. So the next one is half as large, and grows again with what goes well.
+//! A provider on a slow machine takes as long as it is given texts, and goes on computing what nobody waits for any more; one
+//! that counts what it is sent never has time for more than so much. The same call made again fails again. So the next one is
+//! half as large, and grows again with what goes well.
 
 /// Calls of the full size that must go well before the next ones are larger.
 const GROWS_AFTER: u32 = 16;
