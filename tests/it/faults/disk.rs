@@ -13,12 +13,7 @@ fn after_a_failed_flush_nothing_is_acknowledged_until_the_store_was_opened_anew(
     let Some(faults) = DiskFaults::new(&app.data_dir()) else {
         return;
     };
-    let env = faults.env();
-    let env: Vec<_> = env
-        .iter()
-        .map(|(name, value)| (&**name, &**value))
-        .collect();
-    let rig = Rig::start(&app, &env);
+    let rig = Rig::start(&app, &faults.env());
     faults.fail_fsync(libc::EIO);
     let refused = rig.write("lost.md", "Nobody was told that this is kept.");
     assert!(refused.status >= 500, "{}", refused.status);
@@ -106,12 +101,7 @@ fn a_slow_disk_makes_writes_slow_and_nothing_else() {
     let Some(faults) = DiskFaults::new(&app.data_dir()) else {
         return;
     };
-    let env = faults.env();
-    let env: Vec<_> = env
-        .iter()
-        .map(|(name, value)| (&**name, &**value))
-        .collect();
-    let rig = Rig::start(&app, &env);
+    let rig = Rig::start(&app, &faults.env());
     faults.slow(200);
     rig.write("slow.md", "It took a while.").with_status(200);
     // Its vector takes as long.
