@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 mod embedding;
+mod git;
 mod rate_limit;
 mod reader;
 mod resilience;
@@ -19,6 +20,7 @@ mod settings;
 mod strings;
 
 pub use embedding::RemoteEmbedding;
+pub use git::Git;
 pub use rate_limit::RateLimits;
 pub use resilience::Resilience;
 pub use secret::{Secret, without_user};
@@ -47,6 +49,8 @@ pub struct Config {
     pub log_is_json: bool,
     /// A remote provider of embeddings beside the model, for collections that opt in.
     pub remote: Option<RemoteEmbedding>,
+    /// How git repositories are fetched.
+    pub git: Git,
     /// What the server does when it is asked too much, or what it depends on fails.
     pub resilience: Resilience,
     /// How much one caller may ask.
@@ -168,6 +172,22 @@ fn flatten(prefix: &str, table: &toml::Table, keys: &mut BTreeMap<String, String
             }
         }
     }
+}
+
+/// Returns the folder of this user, where the environment names one.
+pub(crate) fn home() -> Option<PathBuf> {
+    Environment
+        .get("HOME")
+        .map(PathBuf::from)
+        .filter(|home| home.is_absolute())
+}
+
+/// Finds a program by its name, as a shell would.
+pub(crate) fn search_path(name: &str) -> Option<PathBuf> {
+    let path = Environment.get("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
 }
 
 #[cfg(test)]

@@ -14,3 +14,5 @@ pub mod remove;
 pub mod search;
 pub mod serving;
 pub mod status;
+pub(crate) mod visible;
+pub(crate) mod watch;

@@ -1,5 +1,5 @@
 //! Everything that the program calls: the model hub over HTTP, `pip` as a child process, the running server of the
-//! data directory, and a remote embedding provider.
+//! data directory, a remote embedding provider, and git repositories by `git` as a child process.
 //!
 //! A dependency of the running server stands behind a [`circuit::Circuit`], where deadline, retries, circuit breaker and
 //! bulkhead are composed once.
@@ -15,6 +15,7 @@ pub mod checksum;
 pub mod circuit;
 pub mod control;
 pub mod daemon;
+pub mod git;
 mod http;
 pub mod hub;
 pub mod pip;

@@ -11,7 +11,6 @@
 //! - each change of the canonical set writes an [`Op`] in the same transaction, with a growing sequence number.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use embedder_index::{ChunkRecord, Definition};
 
@@ -104,6 +103,8 @@ pub struct Collection {
 pub enum SourceKind {
     /// A folder of this machine.
     Folder,
+    /// A branch of a git repository elsewhere.
+    Git,
     /// Clients hand them over, one by one.
     Documents,
 }
@@ -117,20 +118,40 @@ pub struct Source {
     pub collection: CollectionId,
     /// Where its files come from.
     pub kind: SourceKind,
-    /// The absolute path of the folder; empty for documents.
-    pub root: PathBuf,
+    /// The absolute path of the folder; the address of the repository with its branch; empty for documents.
+    pub root: String,
     /// The version of the chunking and analysis that its chunks were made with.
     pub pipeline: u32,
+    /// When it was brought up to date last, in milliseconds since the epoch.
+    pub updated_ms: Option<u64>,
+    /// Whether what changes in it is brought in as it happens.
+    pub is_watched: bool,
+    /// The commit that is indexed, of a repository.
+    pub commit: Option<String>,
 }
 
 impl Source {
     /// Returns the folder that it reads, if it reads one.
     pub fn folder(&self) -> Option<&std::path::Path> {
         match self.kind {
-            SourceKind::Folder => Some(&self.root),
-            SourceKind::Documents => None,
+            SourceKind::Folder => Some(std::path::Path::new(&self.root)),
+            SourceKind::Git | SourceKind::Documents => None,
         }
     }
+
+    /// Whether its files are brought in by runs, and not by clients.
+    pub fn is_indexed(&self) -> bool {
+        self.kind != SourceKind::Documents
+    }
+}
+
+/// Files of a source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceCounts {
+    /// Those that are indexed.
+    pub files: u64,
+    /// Those that are not, by the kind of reason: what stands before the colon.
+    pub skipped: BTreeMap<String, u64>,
 }
 
 /// Scalar facts about a file that a search can filter by.
@@ -361,6 +382,17 @@ pub trait Store {
     /// Returns all files of a source, skipped ones included, by path.
     fn files(&self, source: SourceId) -> StoreResult<Vec<FileRow>>;
 
+    /// Returns how many files of a source are indexed, and how many are not, by the kind of reason.
+    fn source_counts(&self, source: SourceId) -> StoreResult<SourceCounts>;
+
+    /// Returns files of a source that are not indexed, with the reason of each, by path, after one, at most `limit`.
+    fn skipped_of(
+        &self,
+        source: SourceId,
+        after: &str,
+        limit: usize,
+    ) -> StoreResult<Vec<(String, String)>>;
+
     /// Returns one file of a source.
     fn file(&self, source: SourceId, path: &str) -> StoreResult<Option<FileRow>>;
 
@@ -515,8 +547,18 @@ pub trait StoreWriter {
     /// Takes a source out with all its files.
     fn delete_source(&mut self, source: &Source) -> StoreResult<()>;
 
-    /// Records that all of a source's chunks are of this version.
-    fn set_pipeline(&mut self, source: SourceId, pipeline: u32) -> StoreResult<()>;
+    /// Records that a source was brought up to date at this time, in milliseconds since the epoch, and that all of its
+    /// chunks are of this version.
+    fn set_updated(
+        &mut self,
+        source: SourceId,
+        pipeline: u32,
+        now_ms: u64,
+        commit: Option<&str>,
+    ) -> StoreResult<()>;
+
+    /// Records whether a source's folder is watched.
+    fn set_watched(&mut self, source: SourceId, is_watched: bool) -> StoreResult<()>;
 
     /// Applies changes to a source in one transaction.
     fn apply(&mut self, source: &Source, changes: &[FileChange]) -> StoreResult<()>;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::offline::{self, ACTOR_OWNER, OfflineHub};
 use super::{Context, output, served};
-use crate::engine::serving::jobs::now_ms;
+use crate::clock::now_ms;
 use crate::error::{Error, ErrorCode, Result};
 use crate::store::sqlite::hub::{AUDIT_PAGE_MAX, AuditHead, AuditRecord, HubDb, Verification};
 

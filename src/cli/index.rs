@@ -1,6 +1,5 @@
 //! `embedder index`.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use indicatif::{HumanBytes, HumanDuration};
@@ -8,20 +7,27 @@ use indicatif::{HumanBytes, HumanDuration};
 use super::progress::IndexProgress;
 use super::{Context, output, served};
 use crate::engine::embed::Embedder;
-use crate::engine::ingest::{self, IndexReport, IndexRequest, Plan};
+use crate::engine::ingest::{self, IndexReport, IndexRequest, Origin, Plan, Repository};
 use crate::error::{Error, Result};
 use crate::outbound::daemon::Daemon;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The folder.
-    path: PathBuf,
+    /// The folder, or the address of a git repository by https or ssh.
+    #[arg(value_name = "PATH|GIT_URL")]
+    origin: String,
+    /// The branch or tag of the repository [default: that which it names as its own].
+    #[arg(long = "ref", value_name = "REF")]
+    reference: Option<String>,
     /// The collection [default: the one that holds the folder already, else the folder's name].
     #[arg(long, value_name = "NAME")]
     collection: Option<String>,
     /// Index only this folder below it; repeatable. What was indexed elsewhere is taken out.
     #[arg(long, value_name = "FOLDER")]
     within: Vec<String>,
+    /// Bring in what changes from here on, as it happens: the server does, which is started where none runs.
+    #[arg(long, conflicts_with_all = ["within", "dry_run"])]
+    watch: bool,
     /// Say what would be done, and do nothing.
     #[arg(long)]
     dry_run: bool,
@@ -35,7 +41,7 @@ pub(super) struct Args {
 
 pub(super) fn run(context: &Context, args: Args) -> Result<()> {
     let request = IndexRequest {
-        root: args.path,
+        origin: origin(&args)?,
         collection: args.collection,
         within: args.within,
         with_vectors: !args.text_only,
@@ -49,12 +55,33 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
         };
     }
     let server = served::find_for_model(context)?;
-    let report = index(context, server.as_ref(), &request)?;
+    let report = match &server {
+        Some(server) => served::index(context, server, &request, args.watch.then_some(true))?,
+        None => index(context, None, &request)?,
+    };
     if args.json {
         output::json(&report)
     } else {
         print_report(&report)
     }
+}
+
+/// Tells a folder from a repository.
+fn origin(args: &Args) -> Result<Origin> {
+    let text = &args.origin;
+    // A folder may have any name; an address is what is written as one.
+    let is_address = text.contains("://") || (text.contains('@') && text.contains(':'));
+    if is_address && !std::path::Path::new(text).exists() {
+        let repository = Repository::new(text, args.reference.as_deref())?;
+        return Ok(Origin::Repository(repository));
+    }
+    if args.reference.is_some() {
+        return Err(Error::Argument {
+            problem: "--ref is for repositories".to_owned(),
+            remedy: "leave it away: what is checked out in the folder is indexed".to_owned(),
+        });
+    }
+    Ok(Origin::Folder(text.into()))
 }
 
 /// Indexes, through the server if there is one, with progress on standard error. A model that is missing or broken is
@@ -65,7 +92,7 @@ pub(super) fn index(
     request: &IndexRequest,
 ) -> Result<IndexReport> {
     if let Some(server) = server {
-        return served::index(context, server, request);
+        return served::index(context, server, request, None);
     }
     let progress = IndexProgress::new();
     let load = || match Embedder::load(&context.config) {

@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::offline::{self, OfflineHub};
 use super::{Context, output, served};
+use crate::clock::now_ms;
 use crate::engine::access::{CreatedKey, KeyLimit, KeyList, KeyView, LocalKey, NewKey, Scopes};
-use crate::engine::serving::jobs::now_ms;
 use crate::error::Result;
 
 #[derive(Debug, clap::Args)]

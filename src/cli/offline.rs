@@ -1,9 +1,9 @@
 //! `hub.db` while no server runs: who may write to the data directory may do everything in it.
 
+use crate::clock::now_ms;
 use crate::config::Config;
 use crate::engine::access::{NewKey, Pepper, Token, granted, mint_key, rotate_key, system_random};
 use crate::engine::audit::AuditKind;
-use crate::engine::serving::jobs::now_ms;
 use crate::error::{Error, Result};
 use crate::store::StoreError;
 use crate::store::data_dir::{DataDir, WriterLock};

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::engine::visible::visible;
 use crate::error::{Error, Result};
 
 /// Prints one line of the answer.
@@ -22,19 +23,10 @@ pub(super) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Makes text of a repository safe for a terminal: control characters, and those that turn the direction of text around
-/// or hide in it, are shown, not sent.
+/// Makes text of a repository safe for a line of a terminal: control characters, and those that turn the direction of text
+/// around or hide in it, are shown, not sent.
 pub(super) fn printable(text: &str) -> String {
-    let is_hidden = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}');
-    text.chars()
-        .map(|c| {
-            if (c.is_control() && c != '\t') || is_hidden(c) {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
+    visible(text).replace('\n', "\\n")
 }
 
 /// Writes a time, given in milliseconds since the epoch, in UTC to the second.
@@ -105,7 +97,11 @@ mod tests {
 
     #[test]
     fn escape_sequences_and_hidden_characters_of_a_file_do_not_reach_the_terminal() {
-        assert_eq!(printable("a\x1b[2Jb\tc"), "a\u{fffd}[2Jb\tc");
-        assert_eq!(printable("x\u{202e}y\u{200b}é日"), "x\u{fffd}y\u{fffd}é日");
+        assert_eq!(printable("a\x1b[2Jb\tc"), "a\\u{1b}[2Jb\tc");
+        assert_eq!(
+            printable("x\u{202e}y\u{200b}é日"),
+            "x\\u{202e}y\\u{200b}é日"
+        );
+        assert_eq!(printable("two\nlines"), "two\\nlines");
     }
 }

@@ -133,6 +133,17 @@ impl Progress for IndexProgress {
             return;
         };
         match event {
+            Event::Fetching { bytes } => {
+                // Only whoever waits long wants to know.
+                if *bytes == 0 {
+                    self.say("fetching the repository");
+                } else if self.bar.is_none() && state.printed.elapsed() >= LINE_EVERY {
+                    state.printed = Instant::now();
+                    self.say(&format!("{} fetched", HumanBytes(*bytes)));
+                } else if let Some(bar) = &self.bar {
+                    bar.set_message(format!("fetching, {}", HumanBytes(*bytes)));
+                }
+            }
             Event::Walked {
                 files,
                 to_read,

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Context, index, models, output, search, served};
 use crate::config::{Environment, Strings};
 use crate::engine::embed::Embedder;
-use crate::engine::ingest::IndexRequest;
+use crate::engine::ingest::{IndexRequest, Origin};
 use crate::engine::quickstart::{Question, questions};
 use crate::engine::search::{Answer, Mode, Reader, SearchRequest};
 use crate::error::{Error, Result};
@@ -28,7 +28,7 @@ const HITS: usize = 3;
 pub(super) fn run(context: &Context, args: Args) -> Result<()> {
     get_model(context)?;
     let request = IndexRequest {
-        root: args.path.clone(),
+        origin: Origin::Folder(args.path.clone()),
         collection: None,
         within: Vec::new(),
         with_vectors: true,

@@ -17,6 +17,9 @@ pub(super) struct Args {
     /// Listen beyond loopback without TLS, where something else encrypts.
     #[arg(long)]
     insecure: bool,
+    /// A program starts it for itself and others.
+    #[arg(long, hide = true)]
+    for_clients: bool,
     /// Where probes and metrics are answered, or `off` [default: 127.0.0.1:9091].
     #[arg(long, value_name = "ADDRESS:PORT|off")]
     ops_listen: Option<String>,
@@ -67,6 +70,9 @@ pub(super) fn run(context: Context, args: &Args) -> Result<()> {
             )),
         });
     }
-    let no_auth = args.no_auth;
-    serve(context.config, Options { no_auth })
+    let options = Options {
+        no_auth: args.no_auth,
+        is_for_clients: args.for_clients,
+    };
+    serve(context.config, options)
 }

@@ -15,6 +15,9 @@ pub(super) const OPS_LISTEN: &str = "127.0.0.1:9091";
 /// Load balancers look every few seconds; after this they have stopped sending.
 const NOTICE_S: u64 = 5;
 
+/// A server that stays for longer than a week without use stays for good.
+const IDLE_EXIT_S_MAX: u64 = 7 * 24 * 60 * 60;
+
 /// Longer than any ordinary request; orchestrators kill after 30 s.
 const DRAIN_S: u64 = 20;
 
@@ -46,6 +49,8 @@ pub struct Server {
     pub notice: Duration,
     /// How long requests under way may take after that.
     pub drain: Duration,
+    /// After how long the server ends by itself that nobody has used.
+    pub idle_exit: Option<Duration>,
     /// Longest time for an answer.
     pub request_time_max: Duration,
     /// Longest time for an answer of `/v1/embeddings`.
@@ -91,6 +96,10 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Option<Server> {
     };
     let notice = seconds(reader, "server.notice_s", NOTICE_S, 0..=600);
     let drain = seconds(reader, "server.drain_s", DRAIN_S, 0..=3_600);
+    let idle_exit = match reader.number("server.idle_exit_s", 0, 0..=IDLE_EXIT_S_MAX) {
+        0 => None,
+        seconds => Some(Duration::from_secs(seconds)),
+    };
     let request_time_max = seconds(reader, "server.request_s_max", REQUEST_S_MAX, 1..=3_600);
     let embed_time_max = seconds(reader, "server.embed_s_max", EMBED_S_MAX, 1..=3_600);
     let size = |reader: &mut Reader<'_>, key, default, range| {
@@ -160,6 +169,7 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Option<Server> {
             .collect(),
         notice,
         drain,
+        idle_exit,
         request_time_max,
         embed_time_max,
         body_bytes_max,

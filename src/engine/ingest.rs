@@ -1,4 +1,4 @@
-//! From a folder on disk to a collection that answers questions.
+//! From a folder on disk, or a commit of a repository, to a collection that answers questions.
 //!
 //! [`index`] walks the folder, compares it with what the store knows, cuts the changed files into chunks on all
 //! threads, writes them to the store in batches and lets the lexical index follow the store's log. Text search works
@@ -8,7 +8,7 @@
 //! a full disk): what was done is kept and the next run does the rest.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -16,21 +16,26 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::embed::Embedder;
 use crate::error::{Error, ErrorCode, Result};
+use crate::outbound::git::FETCHED;
 use crate::store::data_dir::DataDir;
 use crate::store::sqlite::content::ContentDb;
-use crate::store::{ChunkId, Collection, Source, StoreWriter};
+use crate::store::{ChunkId, Collection, Source, SourceKind, StoreWriter};
 
+mod commit;
 mod difference;
 pub(crate) mod embed_documents;
+mod files;
 mod front_matter;
 pub mod lexical;
 mod names;
 mod plan;
 mod prepare;
 pub mod progress;
+mod repository;
 mod source;
 mod surroundings;
 mod text;
@@ -38,23 +43,39 @@ pub(crate) mod vectors;
 pub mod walk;
 mod workers;
 
+use commit::CommitFiles;
 pub use difference::kind_of_reason;
 use embed_documents::EmbedDocuments;
+use files::{FolderFiles, SourceFiles};
 pub use plan::{BYTES_PER_CHUNK, Plan, plan};
 pub use prepare::PIPELINE_VERSION;
 pub(crate) use prepare::{Text, limits_of};
 use progress::{Event, Progress};
-pub use source::{check_collection_name, checked_root, claim_source, find_source};
+pub use repository::{Repositories, Repository};
+pub use source::{
+    check_collection_name, checked_root, claim_repository, claim_source, find_source,
+    name_of_repository,
+};
 use surroundings::Alone;
 pub use surroundings::Surroundings;
 use text::TextPhase;
 use vectors::{End, Fill};
+pub(crate) use walk::{concerns, indexed_folders};
 
-/// Which folder to index, and as what.
+/// What feeds a collection.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// A folder of this machine.
+    Folder(PathBuf),
+    /// A branch of a repository elsewhere.
+    Repository(Repository),
+}
+
+/// What to index, and as what.
 #[derive(Debug, Clone)]
 pub struct IndexRequest {
-    /// The folder.
-    pub root: PathBuf,
+    /// The folder or repository.
+    pub origin: Origin,
     /// The collection; by default the one that holds this folder already, else the folder's name.
     pub collection: Option<String>,
     /// Folders below it, relative to it, that alone are indexed; all of it where there are none. What an earlier run
@@ -108,18 +129,31 @@ pub fn index<'a>(
     stop: &AtomicBool,
 ) -> Result<IndexReport> {
     let started = Instant::now();
-    let root = checked_root(&request.root)?;
+    let root = match &request.origin {
+        Origin::Folder(root) => Some(checked_root(root)?),
+        Origin::Repository(_) => None,
+    };
     let data_dir = DataDir::new(&config.data_dir);
     let _lock = data_dir.lock()?;
     let mut db = ContentDb::open(data_dir.path())?;
+    let repositories = Repositories::new(config, Clock::start(), 0);
     let alone = Alone::new(&data_dir, Box::new(load_model));
-    let claimed = claim_source(&mut db, &root, request.collection.as_deref());
+    let asked = request.collection.as_deref();
+    let claimed = match (&request.origin, &root) {
+        (Origin::Repository(repository), _) => claim_repository(&mut db, repository, asked),
+        (Origin::Folder(root), None) | (Origin::Folder(_), Some(root)) => {
+            claim_source(&mut db, root, asked)
+        }
+    };
     let result = claimed.and_then(|(collection, source)| {
+        let fetched = fetch(&repositories, &source, progress, stop)?;
         let run = Run {
             config,
             collection: &collection,
             source: &source,
+            fetched: fetched.as_deref(),
             within: &request.within,
+            retries_skipped: true,
             // The model of this machine is not whose vectors such a collection has; the server adds them.
             with_vectors: request.with_vectors && !collection.is_remote,
             surroundings: &alone,
@@ -142,16 +176,41 @@ pub fn index<'a>(
     result
 }
 
+/// Brings our copy of a source's repository up to date, and returns its folder; none for a source that has a folder of its own.
+///
+/// # Errors
+/// As [`Repositories::fetch`].
+pub fn fetch(
+    repositories: &Repositories,
+    source: &Source,
+    progress: &dyn Progress,
+    stop: &AtomicBool,
+) -> Result<Option<PathBuf>> {
+    if source.kind != SourceKind::Git {
+        return Ok(None);
+    }
+    let repository = Repository::parse(&source.root)?;
+    let told = |bytes| progress.report(&Event::Fetching { bytes });
+    told(0);
+    repositories
+        .fetch(&repository, source.id, stop, &told)
+        .map(Some)
+}
+
 /// A run over one source, and what its phases share.
 pub struct Run<'a> {
     /// The settings.
     pub config: &'a Config,
     /// The collection that the source feeds.
     pub collection: &'a Collection,
-    /// The source; it has a folder.
+    /// The source: a folder or a repository.
     pub source: &'a Source,
+    /// Our copy of it, brought up to date, where it is a repository.
+    pub fetched: Option<&'a Path>,
     /// Folders below its root that alone are indexed; all of it where there are none.
     pub within: &'a [String],
+    /// Whether files that were skipped for their content are read again although they are the same.
+    pub retries_skipped: bool,
     /// Whether vectors are computed.
     pub with_vectors: bool,
     /// What the run uses beside the store.
@@ -206,16 +265,35 @@ impl Run<'_> {
     }
 
     fn index_text(&self, db: &mut dyn StoreWriter, report: &mut IndexReport) -> Result<()> {
+        let files = self.files()?;
         let text = TextPhase {
             config: self.config,
             surroundings: self.surroundings,
-            root: &self.source.root,
+            files: &*files,
             source: self.source,
-            within: self.within,
+            retries_skipped: self.retries_skipped,
             progress: self.progress,
             stop: self.stop,
         };
         text.run(db, report)
+    }
+
+    /// Returns where the files come from.
+    fn files(&self) -> Result<Box<dyn SourceFiles + '_>> {
+        let limit = self.config.file_bytes_max;
+        match (self.source.folder(), self.fetched) {
+            (Some(root), _) => Ok(Box::new(FolderFiles {
+                root,
+                within: self.within,
+                file_bytes_max: limit,
+                data_dir: &self.config.data_dir,
+            })),
+            (None, Some(copy)) => {
+                let files = CommitFiles::open(copy, FETCHED, self.within, limit)?;
+                Ok(Box::new(files))
+            }
+            (None, None) => Err(Error::Internal("a source that was not fetched".to_owned())),
+        }
     }
 
     fn index_vectors(

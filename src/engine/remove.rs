@@ -50,7 +50,11 @@ pub fn remove(config: &Config, name: &str) -> Result<Removed> {
         });
     };
     let counts = db.counts(collection.id, None)?;
+    let sources = db.sources(collection.id)?;
     db.delete_collection(collection.id)?;
+    for source in sources {
+        data_dir.forget_source(source.id)?;
+    }
     let vectors = db.collect_vectors()?;
     let folder = data_dir.index_folder(collection.id);
     match std::fs::remove_dir_all(&folder) {

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::engine::ingest::Repositories;
 use crate::error::{Full, Result};
 use crate::observability::metrics::{Metrics, memory_at_most};
 use crate::store::data_dir::{DataDir, WriterLock};
@@ -46,6 +47,7 @@ pub(crate) mod memory_guard;
 mod model;
 mod pause;
 mod pending;
+mod refetch;
 mod refused_texts;
 mod remote;
 pub mod resilience;
@@ -55,6 +57,7 @@ pub(crate) mod simulated;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+pub(crate) mod watching;
 pub(crate) mod workers;
 
 use access::Access;
@@ -71,7 +74,9 @@ use level::Level;
 use live::{LiveCollection, VectorsOf};
 use memory_guard::MemoryGuard;
 use model::ModelSlot;
+use refetch::Refetches;
 use remote::RemoteModel;
+use watching::Watches;
 use workers::Workers;
 
 /// Searches that wait for a thread. At a few milliseconds each this is seconds of work.
@@ -107,6 +112,9 @@ pub struct Service {
     remote: Option<RemoteModel>,
     pub(crate) jobs: Jobs,
     pub(crate) fillers: Fillers,
+    pub(crate) watches: Watches,
+    repositories: Repositories,
+    refetches: Refetches,
     pub(crate) searches: Gate,
     scans: Gate,
     pub(crate) work: Gate,
@@ -205,6 +213,9 @@ impl Service {
             remote,
             jobs: Jobs::default(),
             fillers: Fillers::default(),
+            watches: Watches::default(),
+            refetches: Refetches::default(),
+            repositories: Repositories::new(&config, clock, workers.random_seed()),
             searches: Gate::new(
                 &workers,
                 "a search",
@@ -271,6 +282,7 @@ impl Service {
         self.ending.told.notify_all();
         self.jobs.end();
         self.fillers.end();
+        self.watches.end();
         if let Some(remote) = &self.remote {
             remote.end();
         }
@@ -291,6 +303,11 @@ impl Service {
         {
             tracing::warn!("The store was not closed in good order: {error}");
         }
+    }
+
+    /// Whether jobs wait or are under way, or a watched folder has changed since this was asked last.
+    pub(crate) fn is_at_work(&self) -> bool {
+        self.jobs.counts() != (0, 0) || self.watches.have_changed()
     }
 
     /// Whether everything is loaded.
@@ -421,6 +438,7 @@ impl Service {
             live.rest();
         }
         self.fill_pending();
+        self.fetch_again();
     }
 
     fn spawn(self: &Arc<Self>, name: &str, work: impl FnOnce(&Service) + Send + 'static) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::activity::Activity;
 use super::measure::RouteLabels;
 use super::quotas::Quotas;
 use super::unread_answers::UnreadAnswers;
@@ -19,6 +20,7 @@ pub(crate) struct App(Arc<Shared>);
 struct Shared {
     state: State,
     log: LogSampler,
+    activity: Activity,
     unread_answers: Arc<UnreadAnswers>,
 }
 
@@ -49,6 +51,7 @@ impl App {
         App(Arc::new(Shared {
             state,
             log: LogSampler::new(),
+            activity: Activity::default(),
             unread_answers: Arc::default(),
         }))
     }
@@ -56,6 +59,11 @@ impl App {
     /// Counts large answers until they are read.
     pub(super) fn unread_answers(&self) -> &Arc<UnreadAnswers> {
         &self.0.unread_answers
+    }
+
+    /// Knows when somebody used the server last.
+    pub(super) fn activity(&self) -> &Activity {
+        &self.0.activity
     }
 
     /// Decides which refusals are logged.

@@ -1,12 +1,14 @@
 //! `/v1/collections`.
 
+use std::path::PathBuf;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::app::App;
-use super::extract::{Json, Path};
+use super::extract::{Json, Path, Query};
 use super::guard::Caller;
 use super::problem::Problem;
 use crate::engine::audit::AuditKind;
@@ -34,18 +36,32 @@ pub(super) struct NewCollection {
     remote_provider: bool,
 }
 
+/// Which collections.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// Those alone with a folder that is this one or around it: an absolute path.
+    #[param(value_type = Option<String>)]
+    holding: Option<PathBuf>,
+}
+
 /// Lists the collections that the caller may see.
-#[utoipa::path(get, path = "/v1/collections", tag = "collections",
+#[utoipa::path(get, path = "/v1/collections", tag = "collections", params(Which),
     responses((status = 200, description = "The collections", body = CollectionList)))]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
+    Query(which): Query<Which>,
 ) -> Result<axum::Json<CollectionList>, Problem> {
     let collections = app
         .service
         .work(move |service| {
-            let names = service.collection_names().into_iter();
-            let seen = names.filter(|name| caller.sees(name));
+            let names = match which.holding {
+                Some(folder) => service.holding(&folder)?,
+                None => service.collection_names(),
+            };
+            let seen = names.into_iter().filter(|name| caller.sees(name));
             // One that goes in between is not listed.
             Ok(seen
                 .filter_map(|name| service.describe(&name).ok())

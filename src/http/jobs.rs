@@ -15,9 +15,10 @@ use super::app::App;
 use super::extract::{Path, Query};
 use super::guard::Caller;
 use super::problem::Problem;
+use crate::clock::now_ms;
 use crate::engine::audit::AuditKind;
 use crate::engine::serving::collections::FailedFile;
-use crate::engine::serving::jobs::{JobView, now_ms};
+use crate::engine::serving::jobs::JobView;
 use crate::error::Error;
 
 /// Jobs or files on one page.
@@ -39,7 +40,14 @@ pub(super) struct Page {
     #[param(default = 100, minimum = 1, maximum = 1000)]
     limit: usize,
     /// Those after this one.
-    after: Option<String>,
+    pub(super) after: Option<String>,
+}
+
+impl Page {
+    /// Returns how many there may be.
+    pub(super) fn limit(&self) -> usize {
+        self.limit.clamp(1, PAGE_MAX)
+    }
 }
 
 fn page_default() -> usize {
@@ -72,7 +80,7 @@ pub(super) async fn list(
     jobs.retain(|job| {
         caller.sees(&job.collection) && page.after.as_ref().is_none_or(|after| job.id < *after)
     });
-    jobs.truncate(page.limit.clamp(1, PAGE_MAX));
+    jobs.truncate(page.limit());
     Ok(axum::Json(JobList { jobs }))
 }
 
@@ -146,7 +154,7 @@ pub(super) async fn failures(
     let failures = app
         .service
         .work(move |service| {
-            let limit = page.limit.clamp(1, PAGE_MAX);
+            let limit = page.limit();
             service.job_failures(&job.id, page.after.as_deref(), limit)
         })
         .await?;

@@ -47,6 +47,7 @@ use super::{
         sources::add,
         sources::list,
         sources::get,
+        sources::skipped,
         sources::delete,
         search::in_collection,
         search::in_several,

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use tracing::Instrument;
 
+use super::activity::InUse;
 use super::app::App;
 use super::listener::Peer;
 use super::measure::UnderWay;
@@ -46,6 +47,7 @@ pub(super) async fn pipeline(State(app): State<App>, mut request: Request, next:
     request.extensions_mut().insert(names.clone());
     let request = request.map(ReadToEnd::around);
     let under_way = UnderWay::begin(app.service.metrics(), &app.labels, route);
+    let _in_use = (!is_probe(route)).then(|| InUse::by_request(&app));
     let handled = handle(&app, request, next).instrument(span.clone()).await;
     let _entered = span.enter();
     let (mut response, sampled) = finish(&app, &method, handled, &names, for_openai);

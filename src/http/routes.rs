@@ -145,6 +145,7 @@ pub(super) static ROUTES: &[Route] = &[
     route("POST", "/v1/collections/{collection}/sources", Of(SourcesWrite), || routing::post(sources::add)),
     route("GET", "/v1/collections/{collection}/sources", Of(CollectionsRead), || routing::get(sources::list)),
     route("GET", "/v1/collections/{collection}/sources/{id}", Of(CollectionsRead), || routing::get(sources::get)),
+    route("GET", "/v1/collections/{collection}/sources/{id}/skipped", Of(CollectionsRead), || routing::get(sources::skipped)),
     route("DELETE", "/v1/collections/{collection}/sources/{id}", Of(SourcesWrite), || routing::delete(sources::delete)),
 
     searching("/v1/collections/{collection}/search", || routing::post(search::in_collection)),

@@ -21,8 +21,8 @@ use super::measure::{Connections, RouteLabels};
 use super::quotas::Quotas;
 use super::tls::TlsReloader;
 use super::{labels, openapi, reference};
+use crate::clock::now_ms;
 use crate::config::Config;
-use crate::engine::serving::jobs::now_ms;
 use crate::engine::serving::{Service, health as dependencies};
 use crate::error::{Error, ErrorCode, Result};
 use crate::observability::health::{HealthChecker, StartStep};
@@ -42,14 +42,19 @@ const TLS_EVERY: Duration = Duration::from_secs(10);
 /// Connections of the ops listener: probes and scrapes come one at a time.
 const OPS_CONNECTIONS_MAX: usize = 64;
 
+/// How often is looked whether anybody uses the server.
+const IDLE_EVERY: Duration = Duration::from_secs(1);
+
 /// How often the runtime shows that it is alive.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 
 /// How the server is asked to run, beyond the settings.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Whether nobody is asked for a key; on loopback alone.
     pub no_auth: bool,
+    /// Whether a program starts it for itself and others: a newer one may then take its place.
+    pub is_for_clients: bool,
 }
 
 /// What commands need to find the server.
@@ -60,6 +65,7 @@ struct ServerFile {
     version: String,
     started_ms: u64,
     tls_cert: Option<PathBuf>,
+    is_for_clients: bool,
 }
 
 /// Serves until the process is asked to end.
@@ -67,7 +73,7 @@ struct ServerFile {
 /// # Errors
 /// Settings that are not safe; an address that is in use; a locked data directory; a damaged store.
 pub fn serve(config: Config, options: Options) -> Result<()> {
-    check_exposure(&config, options)?;
+    check_exposure(&config, &options)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("http")
@@ -78,7 +84,7 @@ pub fn serve(config: Config, options: Options) -> Result<()> {
         .enable_all()
         .build()
         .map_err(|error| Error::io("start", "the runtime", error))?;
-    let result = Server::start(config, options, &runtime, ops_runtime)
+    let result = Server::start(config, &options, &runtime, ops_runtime)
         .and_then(|server| server.run(&runtime));
     // What still blocks then holds nothing that could be lost.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -88,6 +94,7 @@ pub fn serve(config: Config, options: Options) -> Result<()> {
 /// A server that listens.
 struct Server {
     service: Arc<Service>,
+    app: App,
     health: Arc<HealthChecker>,
     phase: watch::Sender<StopPhase>,
     /// Of the ops listener: probes and metrics are answered until the end.
@@ -100,7 +107,7 @@ struct Server {
 impl Server {
     fn start(
         config: Config,
-        options: Options,
+        options: &Options,
         runtime: &Runtime,
         ops_runtime: Runtime,
     ) -> Result<Server> {
@@ -146,7 +153,8 @@ impl Server {
         let address = listener
             .local_addr()
             .map_err(|error| Error::io("read the address of", "the listener", error))?;
-        let router = super::service(&app(false));
+        let main = app(false);
+        let router = super::service(&main);
         let listening = runtime.spawn(listener.run(
             router,
             Arc::clone(&limits),
@@ -186,7 +194,7 @@ impl Server {
         }
         runtime.spawn(beat(Arc::clone(&health)));
         let file = service.config().data_dir.join(FILE_NAME);
-        write_server_file(&file, &url, service.config())?;
+        write_server_file(&file, &url, service.config(), options)?;
         announce(&lines)?;
         if options.no_auth {
             tracing::warn!(
@@ -195,6 +203,7 @@ impl Server {
         }
         Ok(Server {
             service,
+            app: main,
             health,
             phase,
             ops_phase,
@@ -251,9 +260,37 @@ impl Server {
                 }
                 Ok(())
             }
+            () = self.until_idle() => {
+                tracing::info!("Ending: nobody has used the server for long");
+                let drained = self.drain(Asked::ByNobody);
+                tokio::select! {
+                    () = drained => {}
+                    _ = signals.next() => exit_at_once(&self.file),
+                }
+                Ok(())
+            }
             failed = failure(warming) => {
                 self.phase.send_replace(StopPhase::Ending);
                 Err(failed)
+            }
+        }
+    }
+
+    /// Waits until nobody has used the server for as long as the settings say; for ever where they say nothing.
+    async fn until_idle(&self) {
+        let Some(idle_exit) = self.service.config().server.idle_exit else {
+            return std::future::pending().await;
+        };
+        let activity = self.app.activity();
+        activity.note(self.service.clock.now());
+        let mut every = tokio::time::interval(idle_exit.min(IDLE_EVERY));
+        loop {
+            every.tick().await;
+            let now = self.service.clock.now();
+            if self.service.is_at_work() {
+                activity.note(now);
+            } else if activity.idle_for(now) >= idle_exit {
+                return;
             }
         }
     }
@@ -264,7 +301,7 @@ impl Server {
         let notice = match first {
             Asked::Politely => server.notice,
             // Somebody sits before it: no load balancer has to be told.
-            Asked::FromTerminal => Duration::ZERO,
+            Asked::FromTerminal | Asked::ByNobody => Duration::ZERO,
         };
         tracing::info!("Ending: requests under way are answered");
         if first == Asked::FromTerminal {
@@ -368,7 +405,7 @@ fn limits(config: &Config) -> Limits {
 }
 
 /// Writes the file by which commands find the server: whole or not at all, for the owner's eyes.
-fn write_server_file(path: &Path, url: &str, config: &Config) -> Result<()> {
+fn write_server_file(path: &Path, url: &str, config: &Config, options: &Options) -> Result<()> {
     let file = ServerFile {
         pid: std::process::id(),
         url: url.to_owned(),
@@ -380,6 +417,7 @@ fn write_server_file(path: &Path, url: &str, config: &Config) -> Result<()> {
             .tls
             .as_ref()
             .and_then(|(cert, _)| std::path::absolute(cert).ok()),
+        is_for_clients: options.is_for_clients,
     };
     let text = serde_json::to_vec(&file).map_err(|error| Error::Internal(error.to_string()))?;
     let write = || -> io::Result<()> {

@@ -13,8 +13,8 @@ use super::extract::{Json, Query};
 use super::guard::Caller;
 use super::listener::Peer;
 use super::problem::Problem;
+use crate::clock::now_ms;
 use crate::engine::audit::AuditKind;
-use crate::engine::serving::jobs::now_ms;
 use crate::error::ErrorCode;
 
 /// A body without fields: a page of another site cannot send one of this type.

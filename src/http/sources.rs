@@ -8,26 +8,72 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::app::App;
-use super::extract::{Json, Path};
+use super::extract::{Json, Path, Query};
 use super::guard::Caller;
+use super::jobs::{FailureList, Page};
 use super::problem::Problem;
+use crate::engine::access::Scope;
 use crate::engine::audit::AuditKind;
-use crate::engine::serving::collections::SourceView;
+use crate::engine::ingest::{Origin, Repository};
+use crate::engine::serving::collections::{self, SourceView};
 use crate::engine::serving::jobs::JobView;
+use crate::error::{Error, ErrorCode};
 
-/// A folder to be indexed.
+/// A folder or a repository to be indexed.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewSource {
     /// The folder, as an absolute path on the server's machine, inside one of its allowed roots.
-    #[schema(value_type = String, example = "/home/me/project")]
-    path: PathBuf,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "/home/me/project")]
+    path: Option<PathBuf>,
+    /// In its place, the address of a git repository, by https or ssh.
+    #[serde(default)]
+    #[schema(example = "https://example.com/team/project.git")]
+    url: Option<String>,
+    /// The branch or tag of the repository; left away, that which the repository names as its own.
+    #[serde(default, rename = "ref")]
+    #[schema(example = "main")]
+    reference: Option<String>,
     /// Folders below it that alone are indexed, this time.
     #[serde(default)]
     within: Vec<String>,
     /// Whether the vectors are left for later.
     #[serde(default)]
     text_only: bool,
+    /// Whether what changes in it is brought in as it happens, from here on; a repository is fetched again from time to
+    /// time. Left away, that stays as it is.
+    #[serde(default)]
+    watch: Option<bool>,
+}
+
+impl NewSource {
+    fn checked(self) -> Result<collections::NewSource, Error> {
+        let origin = match (self.path, self.url, self.reference) {
+            (Some(path), None, None) => Origin::Folder(path),
+            (None, Some(url), reference) => {
+                Origin::Repository(Repository::new(&url, reference.as_deref())?)
+            }
+            (Some(_), None, Some(_)) => {
+                return Err(Error::Argument {
+                    problem: "a folder has no `ref`".to_owned(),
+                    remedy: "leave it away: what is checked out is indexed".to_owned(),
+                });
+            }
+            (Some(_), Some(_), _) | (None, None, _) => {
+                return Err(Error::Argument {
+                    problem: "neither or both of `path` and `url`".to_owned(),
+                    remedy: "give `path` for a folder, `url` for a git repository".to_owned(),
+                });
+            }
+        };
+        Ok(collections::NewSource {
+            origin,
+            within: self.within,
+            with_vectors: !self.text_only,
+            watch: self.watch,
+        })
+    }
 }
 
 /// A source and the job that indexes it.
@@ -46,7 +92,7 @@ pub(crate) struct SourceList {
     pub(crate) sources: Vec<SourceView>,
 }
 
-/// Adds a folder and indexes it; for one that is there, brings the index up to date.
+/// Adds a folder or a repository and indexes it; for one that is there, brings the index up to date.
 #[utoipa::path(post, path = "/v1/collections/{collection}/sources", tag = "sources",
     params(("collection" = String, Path)), request_body = NewSource,
     responses((status = 202, description = "The job that indexes it", body = SourceAdded)))]
@@ -61,7 +107,14 @@ pub(super) async fn add(
         .service
         .work(move |service| {
             service.access.may_act()?;
-            let (source, job) = service.add_source(&name, &new.path, new.within, !new.text_only)?;
+            let new = new.checked()?;
+            if let Origin::Repository(repository) = &new.origin
+                && repository.is_signed_in_to(service.config())
+                && !caller.principal().may(Scope::AdminRoots)
+            {
+                return Err(needs_operator());
+            }
+            let (source, job) = service.add_source(&name, new)?;
             service.access.record(
                 AuditKind::SourceAdded,
                 &caller.actor(),
@@ -71,6 +124,17 @@ pub(super) async fn add(
         })
         .await?;
     Ok((StatusCode::ACCEPTED, axum::Json(added)))
+}
+
+/// What the operator's credentials open is the operator's to give away.
+fn needs_operator() -> Error {
+    Error::Reported {
+        code: ErrorCode::Forbidden,
+        message: "the repository is fetched with the operator's credentials".to_owned(),
+        remedy: Some(
+            "ask the operator to add it, or for a key with the scope `admin:roots`".to_owned(),
+        ),
+    }
 }
 
 /// Lists the sources of a collection.
@@ -105,6 +169,24 @@ pub(super) async fn get(
         .work(move |service| service.source(&name, &id))
         .await?;
     Ok(axum::Json(source))
+}
+
+/// Lists the files of a source that are not indexed, with the reason of each.
+#[utoipa::path(get, path = "/v1/collections/{collection}/sources/{id}/skipped", tag = "sources",
+    params(("collection" = String, Path), ("id" = String, Path), Page),
+    responses((status = 200, description = "The files", body = FailureList)))]
+pub(super) async fn skipped(
+    State(app): State<App>,
+    caller: Caller,
+    Path((name, id)): Path<(String, String)>,
+    Query(page): Query<Page>,
+) -> Result<axum::Json<FailureList>, Problem> {
+    caller.must_see(&name)?;
+    let failures = app
+        .service
+        .work(move |service| service.skipped_files(&name, &id, page.after.as_deref(), page.limit()))
+        .await?;
+    Ok(axum::Json(FailureList { failures }))
 }
 
 /// Takes a source out with everything that came from it; the folder stays as it is.

@@ -3,17 +3,21 @@
 //! Any number of processes read beside one writer. The lock is the operating system's, on an open file, so it goes
 //! with its process, however that ends; the process id in the file is only there to name the holder.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::store::CollectionId;
 use crate::store::sqlite::content::INDEX_FOLDER;
+use crate::store::{CollectionId, SourceId};
 
 /// The file that the writer locks.
 const LOCK_FILE: &str = "writer.lock";
+
+/// Holds our copies of repositories, each in a folder named by its source's id, which is never used twice.
+const REPOSITORIES_FOLDER: &str = "repositories";
 
 /// The folder that holds everything of one installation.
 #[derive(Debug, Clone)]
@@ -41,6 +45,53 @@ impl DataDir {
     /// Returns the folder of the index that is derived for a collection.
     pub fn index_folder(&self, collection: CollectionId) -> PathBuf {
         self.root.join(INDEX_FOLDER).join(collection.0.to_string())
+    }
+
+    /// Returns the folder of our copy of a source's repository.
+    pub fn repository_folder(&self, source: SourceId) -> PathBuf {
+        self.root
+            .join(REPOSITORIES_FOLDER)
+            .join(source.0.to_string())
+    }
+
+    /// Takes away what was kept of a source beside the store.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn forget_source(&self, source: SourceId) -> Result<()> {
+        let folder = self.repository_folder(source);
+        let absent = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+        for rest in [folder.with_extension("lock"), folder.with_extension("new")] {
+            // The lock of one that is being fetched: whoever holds it goes on with a file without a name.
+            let _ = fs::remove_file(&rest);
+            let _ = fs::remove_dir_all(&rest);
+        }
+        match fs::remove_dir_all(&folder) {
+            Err(error) if !absent(&error) => Err(Error::io("remove", &folder, error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes away what is kept of sources that are no more: what deleting them could not, because it was interrupted.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn sweep_repositories(&self, known: &BTreeSet<SourceId>) -> Result<()> {
+        let Ok(entries) = fs::read_dir(self.root.join(REPOSITORIES_FOLDER)) else {
+            return Ok(());
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let id = name
+                .to_str()
+                .and_then(|name| name.split('.').next()?.parse().ok());
+            if let Some(id) = id.map(SourceId)
+                && !known.contains(&id)
+            {
+                self.forget_source(id)?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes the directory, readable by its owner alone, unless it is there.

@@ -9,6 +9,7 @@
 mod answers;
 mod bad_input;
 mod faults;
+mod git;
 mod ingest;
 mod models;
 mod search;
@@ -16,3 +17,4 @@ mod server;
 mod support;
 mod support_tests;
 mod tidy;
+mod watch;

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod disk;
 pub mod fault_proxy;
 pub mod frames;
+pub mod git_server;
 pub mod hub;
 pub mod pipeline;
 pub mod port;

@@ -11,7 +11,8 @@ use crate::cli::{Context, output};
 use crate::engine::embed::Embedder;
 use crate::engine::ingest::progress::{Event, Progress};
 use crate::engine::ingest::{
-    IndexReport, IndexRequest, check_collection_name, checked_root, find_source,
+    IndexReport, IndexRequest, Origin, check_collection_name, checked_root, find_source,
+    name_of_repository,
 };
 use crate::engine::serving::jobs::{JobView, Phase};
 use crate::error::{Error, ErrorCode, Result};
@@ -37,30 +38,43 @@ pub(in crate::cli) fn index(
     context: &Context,
     server: &Daemon,
     request: &IndexRequest,
+    watch: Option<bool>,
 ) -> Result<IndexReport> {
-    let root = checked_root(&request.root)?;
+    let root = match &request.origin {
+        Origin::Folder(root) => Some(checked_root(root)?),
+        Origin::Repository(_) => None,
+    };
     let name = match &request.collection {
         Some(name) => name.clone(),
         None => {
             let store = ContentDb::open_read_only(&context.config.data_dir)?;
-            find_source(&store, &root, None)?.0
+            match (&request.origin, &root) {
+                (Origin::Repository(repository), _) => name_of_repository(&store, repository)?,
+                (Origin::Folder(root), None) | (Origin::Folder(_), Some(root)) => {
+                    find_source(&store, root, None)?.0
+                }
+            }
         }
     };
     check_collection_name(&name)?;
-    // The owner of the machine may have any folder indexed: that they ask for it is what allows it.
-    let _: IgnoredAny = server.post(&["v1", "admin", "roots"], &json!({"path": root}))?;
+    if let Some(root) = &root {
+        // The owner of the machine may have any folder indexed: that they ask for it is what allows it.
+        let _: IgnoredAny = server.post(&["v1", "admin", "roots"], &json!({"path": root}))?;
+    }
     let _: IgnoredAny = server.put(
         &["v1", "collections", &name],
         &json!({"kind": CollectionKind::Code}),
     )?;
-    let added: Added = server.post(
-        &["v1", "collections", &name, "sources"],
-        &json!({
-            "path": root,
-            "within": request.within,
-            "text_only": !request.with_vectors,
-        }),
-    )?;
+    let mut source = match &request.origin {
+        Origin::Folder(_) => json!({"path": root}),
+        Origin::Repository(repository) => {
+            json!({"url": repository.url(), "ref": repository.reference()})
+        }
+    };
+    source["within"] = json!(request.within);
+    source["text_only"] = json!(!request.with_vectors);
+    source["watch"] = json!(watch);
+    let added: Added = server.post(&["v1", "collections", &name, "sources"], &source)?;
     let progress = IndexProgress::new();
     let mut told = Told::new(&progress);
     let control = Control {
@@ -77,10 +91,10 @@ pub(in crate::cli) fn index(
         return Err(Error::Reported {
             code: ErrorCode::Interrupted,
             message: format!("interrupted; the server goes on with {}", added.job.id),
-            remedy: Some(format!(
-                "`embedder index {}` waits for it and brings in what changed since",
-                request.root.display()
-            )),
+            remedy: Some(
+                "the same command waits for it and brings in what changed since; `embedder status` says how far it is"
+                    .to_owned(),
+            ),
         });
     };
     let report = report_of(job)?;
@@ -163,6 +177,9 @@ impl<'a> Told<'a> {
                         .say("waiting: the server is busy with another job");
                 }
             }
+            Phase::Fetching => self.progress.report(&Event::Fetching {
+                bytes: at.bytes_fetched,
+            }),
             Phase::Walking => {}
             Phase::Text => {
                 if !self.is_listed {
@@ -218,6 +235,7 @@ mod tests {
             state,
             progress: JobProgress {
                 phase: Phase::Ended,
+                bytes_fetched: 0,
                 files_done: 0,
                 files_total: 0,
                 chunks: 0,

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::engine::embed::Embedder;
 use crate::engine::ingest::progress::Progress;
 use crate::engine::ingest::walk::walk;
-use crate::engine::ingest::{BYTES_PER_CHUNK, IndexRequest, index};
+use crate::engine::ingest::{BYTES_PER_CHUNK, IndexRequest, Origin, index};
 use crate::error::{Error, Result};
 use crate::store::data_dir::DataDir;
 use crate::store::sqlite::content::ContentDb;
@@ -39,7 +39,7 @@ pub fn build(
         let copied = sample(corpus, &root, bytes)?;
         let collection = Some(COLLECTION.to_owned());
         let request = IndexRequest {
-            root: root.clone(),
+            origin: Origin::Folder(root.clone()),
             collection,
             within: Vec::new(),
             with_vectors: false,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::engine::embed::Embedder;
 use crate::engine::ingest::progress::{Event, Progress};
-use crate::engine::ingest::{IndexReport, IndexRequest, index};
+use crate::engine::ingest::{IndexReport, IndexRequest, Origin, index};
 use crate::engine::search::{Mode, Reader, SearchRequest};
 use crate::error::{Error, Result};
 
@@ -41,7 +41,7 @@ pub struct IndexFigures {
 /// Those of indexing and searching.
 pub fn measure(config: &Config, folder: &Path, stop: &AtomicBool) -> Result<IndexFigures> {
     let request = IndexRequest {
-        root: folder.to_owned(),
+        origin: Origin::Folder(folder.to_owned()),
         collection: Some("bench".to_owned()),
         within: Vec::new(),
         with_vectors: true,

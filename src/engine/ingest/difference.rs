@@ -15,11 +15,13 @@ pub(super) struct Difference {
 }
 
 impl Difference {
-    /// Compares what was found with what is known. With `is_current` false every file is read anew.
+    /// Compares what was found with what is known. With `is_current` false every file is read anew; with `retries_skipped` so
+    /// are those that were skipped for their content: the limits may be others now.
     pub(super) fn between(
         found: Vec<FoundFile>,
         known: Vec<FileRow>,
         is_current: bool,
+        retries_skipped: bool,
     ) -> Difference {
         let mut gone: HashMap<String, FileRow> = known
             .into_iter()
@@ -56,15 +58,20 @@ impl Difference {
                 }
                 continue;
             }
-            // What was skipped is tried again: the reason may be gone (permissions, a limit).
+            // What could not be read is tried again whatever is asked: the reason may be gone.
+            let stays_skipped = |reason: &String| !retries_skipped && !is_unreadable(reason);
             let is_unchanged = is_current
                 && row.as_ref().is_some_and(|row| {
-                    row.skipped.is_none()
+                    row.skipped.as_ref().is_none_or(stays_skipped)
                         && row.bytes == file.bytes
                         && row.changed_ns == file.changed_ns
                         && row.changed_ns != 0
                 });
             if is_unchanged {
+                if let Some(reason) = row.and_then(|row| row.skipped) {
+                    let kind = kind_of_reason(&reason);
+                    *difference.skipped.entry(kind).or_default() += 1;
+                }
                 continue;
             }
             if let Some(row) = row.filter(|_| is_current) {

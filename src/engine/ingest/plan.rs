@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::difference::Difference;
 use super::source::{checked_root, find_source, folder_name};
-use super::{IndexRequest, PIPELINE_VERSION, walk};
+use super::{IndexRequest, Origin, PIPELINE_VERSION, walk};
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::data_dir::DataDir;
 use crate::store::sqlite::content::ContentDb;
 use crate::store::{Store, StoreError};
@@ -39,7 +39,13 @@ pub struct Plan {
 /// # Errors
 /// A root that is missing, a file, or unreadable; a damaged store.
 pub fn plan(config: &Config, request: &IndexRequest) -> Result<Plan> {
-    let root = checked_root(&request.root)?;
+    let Origin::Folder(root) = &request.origin else {
+        return Err(Error::Argument {
+            problem: "what a repository holds is known when it is fetched".to_owned(),
+            remedy: "leave --dry-run away".to_owned(),
+        });
+    };
+    let root = checked_root(root)?;
     let found = walk::walk(
         &root,
         &request.within,
@@ -67,7 +73,7 @@ pub fn plan(config: &Config, request: &IndexRequest) -> Result<Plan> {
     };
     let is_current = source.is_some_and(|source| source.pipeline == PIPELINE_VERSION);
     let total = found.len() as u64;
-    let difference = Difference::between(found, known, is_current);
+    let difference = Difference::between(found, known, is_current, true);
     let bytes: u64 = difference.to_read.iter().map(|file| file.bytes).sum();
     let chunks_estimate = bytes.div_ceil(BYTES_PER_CHUNK);
     Ok(Plan {

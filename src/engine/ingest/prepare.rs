@@ -4,15 +4,14 @@
 //! parser panic.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use embedder_chunking::{Chunk, Language, Limits};
 use embedder_index::embedded_text::chunk_text;
 use embedder_index::{ChunkId, ChunkRecord, Definition, FileId, SymbolKind};
 
+use super::files::ReadFile;
 use super::front_matter::front_matter;
 use super::walk::{FoundFile, UNREADABLE};
 use crate::config::Config;
@@ -22,29 +21,19 @@ use crate::store::{DuplicateKey, EmbedHash, FileChange, FileRow, Metadata, NewCh
 /// Raised with each change of these, so that the next run cuts every file anew.
 pub const PIPELINE_VERSION: u32 = 1;
 
-/// A file written to within this time of being read may be written to again in the same tick of the file system's
-/// clock. It is stored without its time, so the next run compares its content.
-const RACY: Duration = Duration::from_secs(2);
-
 /// Shorter texts (a closing brace, a lone import) repeat by chance and are not merged.
 const DUPLICATE_CHARS_MIN: usize = 40;
 
 /// Turns files into changes of the store. Shared by the threads of a run.
 pub(super) struct Preparer<'a> {
-    root: &'a Path,
     limits: Limits,
     parse_time_max: Duration,
     known: &'a HashMap<String, FileRow>,
 }
 
 impl<'a> Preparer<'a> {
-    pub(super) fn new(
-        root: &'a Path,
-        config: &Config,
-        known: &'a HashMap<String, FileRow>,
-    ) -> Preparer<'a> {
+    pub(super) fn new(config: &Config, known: &'a HashMap<String, FileRow>) -> Preparer<'a> {
         Preparer {
-            root,
             limits: limits_of(config),
             parse_time_max: Duration::from_millis(config.parse_ms_max),
             known,
@@ -52,19 +41,19 @@ impl<'a> Preparer<'a> {
     }
 
     /// Reads one file. Whatever is wrong with it becomes the reason for which it is skipped.
-    pub(super) fn prepare(&self, file: &FoundFile) -> FileChange {
+    pub(super) fn prepare(&self, reader: &mut dyn ReadFile, file: &FoundFile) -> FileChange {
+        let changed_ns = reader.settled(file.changed_ns);
         let skip = |reason: String| FileChange::Skip {
             path: file.path.clone(),
             bytes: file.bytes,
-            changed_ns: file.changed_ns,
+            changed_ns,
             reason,
         };
-        let bytes = match self.read(&file.path) {
+        let bytes = match reader.read(file) {
             Ok(bytes) => bytes,
             Err(error) => return skip(format!("{UNREADABLE}{error}")),
         };
         let hash = *blake3::hash(&bytes).as_bytes();
-        let changed_ns = settled(file.changed_ns);
         if let Some(row) = self.known.get(&file.path)
             && row.hash == Some(hash)
             && row.skipped.is_none()
@@ -92,32 +81,6 @@ impl<'a> Preparer<'a> {
             Err(reason) => skip(reason),
         }
     }
-
-    /// Reads a file that may have been swapped for something else since it was listed: a link is not followed, a pipe
-    /// is not waited for, nothing outside of the root is read, and no more than the limit.
-    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        let path = self.root.join(path);
-        let parent = path.parent().unwrap_or(self.root).canonicalize()?;
-        if !parent.starts_with(self.root) {
-            return Err(io::Error::other("it lies outside of the folder"));
-        }
-        let mut options = std::fs::OpenOptions::new();
-        options.read(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::custom_flags(
-            &mut options,
-            libc::O_NOFOLLOW | libc::O_NONBLOCK,
-        );
-        let file = options.open(&path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
-        let mut bytes = Vec::new();
-        // One byte more than the limit, so that the chunker refuses what has grown.
-        file.take(self.limits.file_bytes_max as u64 + 1)
-            .read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
 }
 
 /// Returns the chunker's limits.
@@ -125,21 +88,6 @@ pub(crate) fn limits_of(config: &Config) -> Limits {
     Limits {
         file_bytes_max: usize::try_from(config.file_bytes_max).unwrap_or(usize::MAX),
         ..Limits::default()
-    }
-}
-
-/// Returns the time to store: none for a file so young that it may change again without its time changing.
-fn settled(changed_ns: i64) -> i64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let age = i64::try_from(now.as_nanos())
-        .unwrap_or(i64::MAX)
-        .saturating_sub(changed_ns);
-    if age < RACY.as_nanos() as i64 {
-        0
-    } else {
-        changed_ns
     }
 }
 
@@ -268,20 +216,5 @@ mod tests {
             duplicate_key(&text.replace("area", "size"))
         );
         assert_eq!(duplicate_key("    }\n}\n"), None);
-    }
-
-    #[test]
-    fn a_file_written_to_a_moment_ago_is_compared_again_next_time() {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap()
-            .as_nanos() as i64;
-        assert_eq!(settled(now), 0);
-        assert_eq!(settled(now - 10_000_000_000), now - 10_000_000_000);
-        assert_eq!(
-            settled(now + 10_000_000_000),
-            0,
-            "a time in the future is not trusted either"
-        );
     }
 }

@@ -6,6 +6,11 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
+    /// A repository is being fetched.
+    Fetching {
+        /// Bytes of our copy so far.
+        bytes: u64,
+    },
     /// The folder was listed and compared with the store.
     Walked {
         /// Files found.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::PIPELINE_VERSION;
+use super::repository::Repository;
 use crate::error::{Error, Result};
 use crate::store::{Collection, CollectionKind, Source, SourceKind, Store, StoreWriter};
 
@@ -89,17 +90,67 @@ pub fn claim_source(
     asked: Option<&str>,
 ) -> Result<(Collection, Source)> {
     let (name, _) = find_source(db.store(), root, asked)?;
-    check_collection_name(&name)?;
-    let collection = db.put_collection(&name, CollectionKind::Code)?;
-    if collection.kind != CollectionKind::Code {
-        return Err(Error::Argument {
-            problem: format!("the collection `{name}` holds {}", collection.kind.name()),
-            remedy: "folders go into collections of code: name another one".to_owned(),
-        });
-    }
+    let collection = claim_collection(db, &name)?;
     let root = root.to_str().expect("checked_root refuses other paths");
     let source = db.put_source(collection.id, SourceKind::Folder, root, PIPELINE_VERSION)?;
     Ok((collection, source))
+}
+
+/// Returns the collection and the source of a repository's branch, made if they are not there.
+///
+/// # Errors
+/// A name that cannot be one, or that holds something else; those of the store.
+pub fn claim_repository(
+    db: &mut dyn StoreWriter,
+    repository: &Repository,
+    asked: Option<&str>,
+) -> Result<(Collection, Source)> {
+    let name = match asked {
+        Some(name) => name.to_owned(),
+        None => name_of_repository(db.store(), repository)?,
+    };
+    let collection = claim_collection(db, &name)?;
+    let root = repository.to_string();
+    let source = db.put_source(collection.id, SourceKind::Git, &root, PIPELINE_VERSION)?;
+    Ok((collection, source))
+}
+
+/// Returns the name of the collection that holds a repository's branch already, or would.
+///
+/// # Errors
+/// A collection of that name that holds something else; those of the store.
+pub fn name_of_repository(store: &dyn Store, repository: &Repository) -> Result<String> {
+    let root = repository.to_string();
+    let collections = store.collections()?;
+    for collection in &collections {
+        let sources = store.sources(collection.id)?;
+        let is_it = |source: &Source| source.kind == SourceKind::Git && source.root == root;
+        if sources.iter().any(is_it) {
+            return Ok(collection.name.clone());
+        }
+    }
+    let name = repository.name();
+    if collections.iter().any(|collection| collection.name == name) {
+        return Err(Error::Argument {
+            problem: format!("the collection `{name}` holds something else"),
+            remedy: "pass --collection NAME: a new name for a collection of its own, this one to search both as one"
+                .to_owned(),
+        });
+    }
+    Ok(name.to_owned())
+}
+
+fn claim_collection(db: &mut dyn StoreWriter, name: &str) -> Result<Collection> {
+    check_collection_name(name)?;
+    let collection = db.put_collection(name, CollectionKind::Code)?;
+    if collection.kind != CollectionKind::Code {
+        return Err(Error::Argument {
+            problem: format!("the collection `{name}` holds {}", collection.kind.name()),
+            remedy: "folders and repositories go into collections of code: name another one"
+                .to_owned(),
+        });
+    }
+    Ok(collection)
 }
 
 /// Longest name of a collection in bytes.

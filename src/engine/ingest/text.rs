@@ -1,15 +1,16 @@
 //! The first phase of a run: what makes text search answer.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use super::difference::{Difference, kind_of_reason};
+use super::files::SourceFiles;
 use super::lexical::TextIndex;
 use super::prepare::{PIPELINE_VERSION, Preparer};
 use super::progress::{Event, Progress};
 use super::surroundings::Surroundings;
-use super::{IndexReport, walk, workers};
+use super::{IndexReport, workers};
+use crate::clock::now_ms;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::store::{FileChange, Source, StoreWriter};
@@ -24,9 +25,9 @@ const BATCH_CHUNKS: usize = 2_000;
 pub(super) struct TextPhase<'a> {
     pub(super) config: &'a Config,
     pub(super) surroundings: &'a dyn Surroundings,
-    pub(super) root: &'a Path,
+    pub(super) files: &'a dyn SourceFiles,
     pub(super) source: &'a Source,
-    pub(super) within: &'a [String],
+    pub(super) retries_skipped: bool,
     pub(super) progress: &'a dyn Progress,
     pub(super) stop: &'a AtomicBool,
 }
@@ -34,15 +35,11 @@ pub(super) struct TextPhase<'a> {
 impl TextPhase<'_> {
     /// Brings the store and the text index up to date with the folder.
     pub(super) fn run(&self, db: &mut dyn StoreWriter, report: &mut IndexReport) -> Result<()> {
-        let found = walk::walk(
-            self.root,
-            self.within,
-            self.config.file_bytes_max,
-            &self.config.data_dir,
-        )?;
+        let found = self.files.list(self.stop)?;
         report.files = found.len() as u64;
         let is_current = self.source.pipeline == PIPELINE_VERSION;
-        let difference = Difference::between(found, db.store().files(self.source.id)?, is_current);
+        let known = db.store().files(self.source.id)?;
+        let difference = Difference::between(found, known, is_current, self.retries_skipped);
         report.removed = difference.removed.len() as u64;
         report.skipped = difference.skipped.clone();
         let bytes = difference.to_read.iter().map(|file| file.bytes).sum();
@@ -60,9 +57,13 @@ impl TextPhase<'_> {
         self.read_all(db, index, difference, report)?;
         index.catch_up(db)?;
         index.commit(db)?;
-        if !is_current {
-            db.set_pipeline(self.source.id, PIPELINE_VERSION)?;
-        }
+        let commit = self.files.commit();
+        db.set_updated(
+            self.source.id,
+            PIPELINE_VERSION,
+            now_ms(),
+            commit.as_deref(),
+        )?;
         if report.changed + report.removed > 0 {
             db.collect_vectors()?;
         }
@@ -79,13 +80,16 @@ impl TextPhase<'_> {
     ) -> Result<()> {
         let total = difference.to_read.len() as u64;
         let threads = self.config.threads.min(difference.to_read.len()).max(1);
-        let preparer = Preparer::new(self.root, self.config, &difference.known);
+        let preparer = Preparer::new(self.config, &difference.known);
         workers::spread(
             difference.to_read.into_iter(),
             threads,
             self.stop,
-            || self.surroundings.begin_worker(),
-            |(), file| preparer.prepare(&file),
+            || {
+                self.surroundings.begin_worker();
+                self.files.reader()
+            },
+            |reader, file| preparer.prepare(&mut **reader, &file),
             |changes| self.write_all(db, index, changes, total, report),
         )
     }

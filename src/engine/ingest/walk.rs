@@ -4,6 +4,7 @@
 //! link, and leaves out files that hold secrets, are generated, or are known not to be text. What an ignore file
 //! excludes is not mentioned again; what is left out for another reason is reported with it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use ignore::WalkBuilder;
@@ -25,6 +26,8 @@ pub struct FoundFile {
     pub changed_ns: i64,
     /// Why the file is not to be indexed, if it is not.
     pub skip: Option<String>,
+    /// By what its content is known in a repository, where it is from one.
+    pub object: Option<[u8; 20]>,
 }
 
 /// Lists the files below `root` in order of their paths.
@@ -45,26 +48,8 @@ pub fn walk(
         .iter()
         .map(|folder| checked_within(root, folder))
         .collect::<Result<Vec<_>>>()?;
-    let data_dir = data_dir
-        .canonicalize()
-        .unwrap_or_else(|_| data_dir.to_owned());
     std::fs::read_dir(root).map_err(|error| Error::io("read", root, error))?;
-    let wanted = within.clone();
-    let walk = WalkBuilder::new(root)
-        .hidden(false)
-        .require_git(false)
-        .follow_links(false)
-        .add_custom_ignore_filename(".embedderignore")
-        .filter_entry(move |entry| {
-            let name = entry.file_name().to_str().unwrap_or_default();
-            let path = entry.path();
-            let is_wanted = wanted.is_empty()
-                || wanted
-                    .iter()
-                    .any(|folder| path.starts_with(folder) || folder.starts_with(path));
-            entry.depth() == 0 || (is_wanted && !is_never_walked(name) && path != data_dir)
-        })
-        .build();
+    let walk = builder(root, within.clone(), data_dir).build();
     let mut files = Vec::new();
     for entry in walk {
         match entry {
@@ -87,6 +72,64 @@ pub fn walk(
     files.dedup_by(|a, b| a.path == b.path);
     check_found(root, &within, &files)?;
     Ok(files)
+}
+
+/// Returns the folders that a walk of `root` comes through, `root` among them.
+///
+/// # Errors
+/// When `root` itself cannot be read.
+pub fn indexed_folders(root: &Path, data_dir: &Path) -> Result<BTreeSet<PathBuf>> {
+    std::fs::read_dir(root).map_err(|error| Error::io("read", root, error))?;
+    let walk = builder(root, Vec::new(), data_dir).build();
+    let folders = walk
+        .flatten()
+        .filter(|entry| entry.file_type().is_some_and(|kind| kind.is_dir()))
+        .map(ignore::DirEntry::into_path);
+    Ok(folders.collect())
+}
+
+/// Whether what changed at these paths can make a difference to a walk of `root`: a file that is walked, or one that is no
+/// more and may have been.
+pub fn concerns(root: &Path, paths: &BTreeSet<PathBuf>, data_dir: &Path) -> bool {
+    let mut walked: BTreeMap<&Path, BTreeSet<PathBuf>> = BTreeMap::new();
+    paths.iter().any(|path| {
+        let (Some(folder), true) = (path.parent(), path.starts_with(root)) else {
+            return true;
+        };
+        if std::fs::symlink_metadata(path).is_err() {
+            return true;
+        }
+        let there = walked.entry(folder).or_insert_with(|| {
+            let mut builder = builder(folder, Vec::new(), data_dir);
+            let walk = builder.max_depth(Some(1)).build();
+            walk.flatten().map(ignore::DirEntry::into_path).collect()
+        });
+        there.contains(path)
+    })
+}
+
+/// Says what a walk comes through: nothing that is ignored, never walked, or our own; of `within`, where it names folders,
+/// those alone.
+fn builder(root: &Path, within: Vec<PathBuf>, data_dir: &Path) -> WalkBuilder {
+    let data_dir = data_dir
+        .canonicalize()
+        .unwrap_or_else(|_| data_dir.to_owned());
+    let mut builder = WalkBuilder::new(root);
+    builder
+        .hidden(false)
+        .require_git(false)
+        .follow_links(false)
+        .add_custom_ignore_filename(".embedderignore")
+        .filter_entry(move |entry| {
+            let name = entry.file_name().to_str().unwrap_or_default();
+            let path = entry.path();
+            let is_wanted = within.is_empty()
+                || within
+                    .iter()
+                    .any(|folder| path.starts_with(folder) || folder.starts_with(path));
+            entry.depth() == 0 || (is_wanted && !is_never_walked(name) && path != data_dir)
+        });
+    builder
 }
 
 /// Returns the path of a folder that must lie below `root`, without a link on the way: links are never followed.
@@ -153,6 +196,7 @@ fn examine(root: &Path, entry: &ignore::DirEntry, file_bytes_max: u64) -> FoundF
         bytes,
         changed_ns: 0,
         skip: Some(reason),
+        object: None,
     };
     let metadata = match entry.metadata() {
         Ok(metadata) => metadata,
@@ -177,6 +221,7 @@ fn examine(root: &Path, entry: &ignore::DirEntry, file_bytes_max: u64) -> FoundF
         bytes: metadata.len(),
         changed_ns: changed_ns(&metadata),
         skip,
+        object: None,
     }
 }
 
@@ -223,6 +268,7 @@ fn unreadable(root: &Path, error: &ignore::Error) -> Option<FoundFile> {
         bytes: 0,
         changed_ns: 0,
         skip: Some(format!("{UNREADABLE}{reason}")),
+        object: None,
     })
 }
 

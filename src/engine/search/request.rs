@@ -47,6 +47,16 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// Every mode.
+    pub const ALL: [Mode; 6] = [
+        Mode::Hybrid,
+        Mode::Text,
+        Mode::Vector,
+        Mode::Literal,
+        Mode::Regex,
+        Mode::Direct,
+    ];
+
     /// Whether the mode ranks by an index; the others scan the stored text.
     pub fn is_ranked(self) -> bool {
         match self {

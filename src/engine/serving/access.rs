@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::jobs::{ending, now_ms};
+use super::jobs::ending;
+use crate::clock::now_ms;
 use crate::engine::access::{
     AuthError, CsrfToken, KeyId, KeyRing, LocalKey, NewKey, Pepper, Principal, Scope, Scopes,
     Session, Sessions, Token, granted, mint_key, rotate_key, system_random,

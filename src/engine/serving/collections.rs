@@ -1,6 +1,6 @@
 //! Collections and sources of a running server.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,9 @@ use utoipa::ToSchema;
 use super::Service;
 use super::jobs::JobView;
 use super::live::{LiveCollection, client_vectors};
-use crate::engine::ingest::{check_collection_name, checked_root, claim_source, kind_of_reason};
+use crate::engine::ingest::{
+    Origin, Repository, check_collection_name, checked_root, claim_repository, claim_source,
+};
 use crate::engine::remove::Removed;
 use crate::error::{Error, ErrorCode, Result};
 use crate::store::{
@@ -39,6 +41,36 @@ pub struct CollectionView {
     pub embedded_fraction: Option<f64>,
     /// Whether its texts may be sent to an embedding provider elsewhere.
     pub remote_provider: bool,
+    /// How fresh what is indexed is.
+    pub freshness: Freshness,
+}
+
+/// How fresh what is indexed is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Freshness {
+    /// When all of its folders were brought up to date, in milliseconds since the epoch; none where there is no folder, or
+    /// one that has not been indexed to its end yet.
+    pub updated_ms: Option<u64>,
+    /// Whether changes of all its folders are brought in as they happen.
+    pub watched: bool,
+    /// Why that is not so of a folder that should be watched.
+    #[serde(default)]
+    pub watch_problem: Option<String>,
+    /// Whether a job is bringing it up to date now, or is waiting to.
+    pub indexing: bool,
+}
+
+/// A source to be added.
+#[derive(Debug, Clone)]
+pub struct NewSource {
+    /// The folder or repository.
+    pub origin: Origin,
+    /// Folders below it that alone are indexed, this time.
+    pub within: Vec<String>,
+    /// Whether vectors are made.
+    pub with_vectors: bool,
+    /// Whether what changes in it is brought in as it happens, from here on; none leaves that as it is.
+    pub watch: Option<bool>,
 }
 
 /// A source as clients see it.
@@ -46,14 +78,27 @@ pub struct CollectionView {
 pub struct SourceView {
     /// Its id.
     pub id: String,
-    /// `folder`.
+    /// `folder` or `git`.
     pub kind: String,
     /// The folder, where it has one.
     pub path: Option<String>,
+    /// The address of the repository, where it is one.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// The branch or tag that was asked for, of a repository.
+    #[serde(default, rename = "ref")]
+    pub reference: Option<String>,
+    /// The commit that is indexed, of a repository.
+    #[serde(default)]
+    pub commit: Option<String>,
     /// Files that are indexed.
     pub files: u64,
     /// Files that are there but not indexed, by the kind of reason.
     pub skipped: std::collections::BTreeMap<String, u64>,
+    /// When it was brought up to date last, in milliseconds since the epoch.
+    pub updated_ms: Option<u64>,
+    /// Whether what changes in it is brought in as it happens.
+    pub watched: bool,
 }
 
 /// A file that is not indexed.
@@ -206,6 +251,15 @@ impl Service {
                 self.cancel_job(&job.id)?;
             }
         }
+        let sources = self
+            .connections
+            .take()?
+            .store()
+            .sources(live.collection().id)?;
+        for source in &sources {
+            self.unwatch(source.id);
+        }
+        let looking = live.looking();
         let filling = live.fill_first();
         let _structure = self.structure();
         if live.is_gone() {
@@ -214,12 +268,16 @@ impl Service {
         // Who has it finds it gone from here on; its name is free when nothing is left of it.
         live.retire();
         drop(filling);
+        drop(looking);
         let id = live.collection().id;
         let mut db = self.connections.take()?;
         let counts = db.store().counts(id, None)?;
         db.delete_collection(id)?;
         let vectors = db.collect_vectors()?;
         self.library_mut().remove(name);
+        for source in &sources {
+            self.data_dir.forget_source(source.id)?;
+        }
         let folder = self.data_dir.index_folder(id);
         match std::fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -266,21 +324,108 @@ impl Service {
             embedded_fraction: fingerprint.is_some().then(|| counts.embedded_fraction()),
             counts,
             remote_provider: collection.is_remote,
+            freshness: self.freshness(store, &live)?,
         })
     }
 
-    /// Adds a folder to a collection of code, and starts a job that indexes it.
+    fn freshness(&self, store: &dyn Store, live: &LiveCollection) -> Result<Freshness> {
+        let sources = store.sources(live.collection().id)?;
+        let indexed: Vec<_> = sources
+            .iter()
+            .filter(|source| source.is_indexed())
+            .collect();
+        let updated = indexed.iter().map(|source| source.updated_ms);
+        let mut problems = indexed
+            .iter()
+            .filter_map(|source| self.watches.of(source.id)?.problem());
+        Ok(Freshness {
+            // The oldest; none is older than any.
+            updated_ms: updated.min().flatten(),
+            watched: !indexed.is_empty() && indexed.iter().all(|source| self.is_watching(source)),
+            watch_problem: problems.next(),
+            indexing: self.jobs.are_open_for(&live.collection().name),
+        })
+    }
+
+    /// Whether changes of a source are brought in as they happen, or, of a repository, from time to time.
+    pub(super) fn is_watching(&self, source: &Source) -> bool {
+        match source.kind {
+            SourceKind::Git => source.is_watched,
+            SourceKind::Folder | SourceKind::Documents => {
+                let watched = self.watches.of(source.id);
+                watched.is_some_and(|watched| watched.is_whole())
+            }
+        }
+    }
+
+    /// Returns the names of the collections with a folder that is this one or around it, in order.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn holding(&self, folder: &Path) -> Result<Vec<String>> {
+        let db = self.connections.take()?;
+        let all: Vec<_> = self.library().values().cloned().collect();
+        let mut holding = Vec::new();
+        for live in all {
+            let sources = db.store().sources(live.collection().id)?;
+            let mut folders = sources.iter().filter_map(Source::folder);
+            if folders.any(|outer| folder.starts_with(outer)) {
+                holding.push(live.collection().name.clone());
+            }
+        }
+        Ok(holding)
+    }
+
+    /// Adds a folder or a repository to a collection of code, and starts a job that indexes it.
     ///
     /// # Errors
     /// A path that is missing, a file, or outside of the allowed roots; a collection of another kind; a full queue.
-    pub fn add_source(
-        &self,
-        name: &str,
-        path: &Path,
-        within: Vec<String>,
-        with_vectors: bool,
-    ) -> Result<(SourceView, JobView)> {
+    pub fn add_source(&self, name: &str, new: NewSource) -> Result<(SourceView, JobView)> {
         let live = self.live(name)?;
+        let root = match &new.origin {
+            Origin::Folder(path) => Some(self.allowed_root(path)?),
+            Origin::Repository(_) => None,
+        };
+        if new.watch == Some(true) && !new.within.is_empty() {
+            return Err(Error::Argument {
+                problem: "a folder or repository is watched whole".to_owned(),
+                remedy: "leave `within` or `watch` away; .embedderignore excludes folders"
+                    .to_owned(),
+            });
+        }
+        let mut db = self.connections.take()?;
+        let mut source = {
+            let _structure = self.structure();
+            if live.is_gone() {
+                return Err(gone(name));
+            }
+            match (&new.origin, &root) {
+                (Origin::Repository(repository), _) => {
+                    claim_repository(&mut *db, repository, Some(name))?.1
+                }
+                (Origin::Folder(root), None) | (Origin::Folder(_), Some(root)) => {
+                    claim_source(&mut *db, root, Some(name))?.1
+                }
+            }
+        };
+        if let Some(is_watched) = new.watch {
+            db.set_watched(source.id, is_watched)?;
+            source.is_watched = is_watched;
+            if is_watched {
+                self.watch(&live, &source);
+            } else {
+                self.unwatch(source.id);
+            }
+        }
+        let view = self.source_view(db.store(), &source)?;
+        drop(db);
+        let name = &live.collection().name;
+        let job = self.start_job(name, &source, new.within, new.with_vectors)?;
+        Ok((view, job))
+    }
+
+    /// Returns the canonical path of a folder that may be indexed.
+    fn allowed_root(&self, path: &Path) -> Result<PathBuf> {
         // The first look is at the path as it is written, so that a path outside tells nothing of what is there.
         self.access.check_root(path)?;
         // The second is at where it leads, before anything is said of what is there.
@@ -289,18 +434,7 @@ impl Service {
         }
         let root = checked_root(path)?;
         self.access.check_root(&root)?;
-        let mut db = self.connections.take()?;
-        let source = {
-            let _structure = self.structure();
-            if live.is_gone() {
-                return Err(gone(name));
-            }
-            claim_source(&mut *db, &root, Some(name))?.1
-        };
-        let view = source_view(db.store(), &source)?;
-        drop(db);
-        let job = self.start_job(&live.collection().name, &source, within, with_vectors)?;
-        Ok((view, job))
+        Ok(root)
     }
 
     /// Returns the sources of a collection.
@@ -313,8 +447,8 @@ impl Service {
         let sources = db.store().sources(live.collection().id)?;
         sources
             .iter()
-            .filter(|source| source.folder().is_some())
-            .map(|source| source_view(db.store(), source))
+            .filter(|source| source.is_indexed())
+            .map(|source| self.source_view(db.store(), source))
             .collect()
     }
 
@@ -324,7 +458,7 @@ impl Service {
     /// [`Error::SourceMissing`]; an unknown collection; those of the store.
     pub fn source(&self, name: &str, id: &str) -> Result<SourceView> {
         let (_, source) = self.find_source(name, id)?;
-        source_view(self.connections.take()?.store(), &source)
+        self.source_view(self.connections.take()?.store(), &source)
     }
 
     /// Takes a source out of a collection, with everything that came from it.
@@ -339,9 +473,13 @@ impl Service {
                 self.cancel_job(&job.id)?;
             }
         }
+        self.unwatch(source.id);
+        let looking = live.looking();
         let filling = live.fill_first();
         let mut db = self.connections.take()?;
         db.delete_source(&source)?;
+        drop(looking);
+        self.data_dir.forget_source(source.id)?;
         live.sync(&mut *db, &self.data_dir, super::live::Commit::Now)?;
         drop(filling);
         db.collect_vectors()?;
@@ -364,15 +502,7 @@ impl Service {
         let Ok((_, source)) = self.find_source(&job.collection, &job.source) else {
             return Ok(Vec::new());
         };
-        let files = self.connections.take()?.store().files(source.id)?;
-        let failed = files.into_iter().filter_map(|file| {
-            Some(FailedFile {
-                path: file.path,
-                reason: file.skipped?,
-            })
-        });
-        let failed = failed.filter(|file| after.is_none_or(|after| file.path.as_str() > after));
-        Ok(failed.take(limit).collect())
+        self.skipped_files(&job.collection, &source.id.0.to_string(), after, limit)
     }
 
     fn find_source(&self, name: &str, id: &str) -> Result<(Arc<LiveCollection>, Source)> {
@@ -385,13 +515,64 @@ impl Service {
         // Documents are deleted one by one, by whoever may write them.
         let source = sources
             .into_iter()
-            .find(|source| source.folder().is_some() && source.id.0.to_string() == id);
+            .find(|source| source.is_indexed() && source.id.0.to_string() == id);
         match source {
             Some(source) => Ok((live, source)),
             None => Err(Error::SourceMissing {
                 id: id.chars().take(64).collect(),
             }),
         }
+    }
+
+    fn source_view(&self, store: &dyn Store, source: &Source) -> Result<SourceView> {
+        let repository = match source.kind {
+            SourceKind::Git => Repository::parse(&source.root).ok(),
+            SourceKind::Folder | SourceKind::Documents => None,
+        };
+        let counts = store.source_counts(source.id)?;
+        Ok(SourceView {
+            id: source.id.0.to_string(),
+            kind: match source.kind {
+                SourceKind::Folder => "folder",
+                SourceKind::Git => "git",
+                SourceKind::Documents => "documents",
+            }
+            .to_owned(),
+            path: source.folder().map(|root| root.display().to_string()),
+            url: repository.as_ref().map(Repository::url),
+            reference: repository
+                .as_ref()
+                .and_then(Repository::reference)
+                .map(str::to_owned),
+            commit: source.commit.clone(),
+            files: counts.files,
+            skipped: counts.skipped,
+            updated_ms: source.updated_ms,
+            watched: self.is_watching(source),
+        })
+    }
+
+    /// Returns the files of a source that are not indexed, by path, after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Service::source`].
+    pub fn skipped_files(
+        &self,
+        name: &str,
+        id: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<FailedFile>> {
+        let (_, source) = self.find_source(name, id)?;
+        let skipped = self.connections.take()?.store().skipped_of(
+            source.id,
+            after.unwrap_or_default(),
+            limit,
+        )?;
+        let skipped = skipped.into_iter();
+        Ok(skipped
+            .map(|(path, reason)| FailedFile { path, reason })
+            .collect())
     }
 
     /// Returns the fingerprint of whose vectors a collection has; none where there is no model.
@@ -411,25 +592,4 @@ pub(super) fn gone(name: &str) -> Error {
         name: name.chars().take(128).collect(),
         known: Vec::new(),
     }
-}
-
-fn source_view(store: &dyn Store, source: &Source) -> Result<SourceView> {
-    let mut view = SourceView {
-        id: source.id.0.to_string(),
-        kind: match source.kind {
-            SourceKind::Folder => "folder",
-            SourceKind::Documents => "documents",
-        }
-        .to_owned(),
-        path: source.folder().map(|root| root.display().to_string()),
-        files: 0,
-        skipped: std::collections::BTreeMap::new(),
-    };
-    for file in store.files(source.id)? {
-        match file.skipped {
-            Some(reason) => *view.skipped.entry(kind_of_reason(&reason)).or_default() += 1,
-            None => view.files += 1,
-        }
-    }
-    Ok(view)
 }

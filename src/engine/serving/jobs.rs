@@ -8,17 +8,18 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::run::ServerRun;
 use super::{Service, measure};
+use crate::clock::now_ms;
 use crate::engine::background::step_back;
-use crate::engine::ingest::progress::Progress;
-use crate::engine::ingest::{IndexReport, Run};
+use crate::engine::ingest::progress::{Event, Progress};
+use crate::engine::ingest::{IndexReport, Run, fetch};
 use crate::error::{Error, ErrorCode, Full, Result};
-use crate::store::{JobRow, JobState, Source, StoreWriter};
+use crate::store::{JobRow, JobState, Source, SourceKind, StoreWriter};
 
 mod view;
 
@@ -32,12 +33,46 @@ pub const QUEUE_MAX: usize = 256;
 /// one, and all of them together give way to requests.
 pub const AT_ONCE: usize = 4;
 
+/// Of these, how many may be of repositories: a host that sends slowly keeps no folder waiting.
+const REPOSITORIES_AT_ONCE: usize = 2;
+
 /// A job that has not ended.
 struct OpenJob {
     row: JobRow,
+    /// Whether its source is fetched from elsewhere.
+    is_fetched: bool,
     stop: Arc<AtomicBool>,
     is_cancelled: bool,
     view: Arc<watch::Sender<JobView>>,
+}
+
+/// The right to bring the texts of a collection up to date: no job of it does, and none begins.
+pub(crate) struct Claim<'a> {
+    jobs: &'a Jobs,
+    collection: String,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.jobs.lock().claimed.remove(&self.collection);
+        self.jobs.arrived.notify_all();
+    }
+}
+
+/// The progress of a job, told to whoever watches it, and whether looks may go on beside it.
+struct Stepping<'a> {
+    told: Told,
+    jobs: &'a Jobs,
+    collection: &'a str,
+}
+
+impl Progress for Stepping<'_> {
+    fn report(&self, event: &Event) {
+        if matches!(event, Event::TextReady { .. }) {
+            self.jobs.set_past_text(self.collection);
+        }
+        self.told.report(event);
+    }
 }
 
 /// The jobs that have not ended.
@@ -53,6 +88,12 @@ struct State {
     open: HashMap<String, OpenJob>,
     /// Collections with a job under way.
     busy: HashSet<String>,
+    /// Of these, those whose job has brought the texts up to date, and goes on with vectors alone.
+    past_text: HashSet<String>,
+    /// Collections whose texts somebody else than a job brings up to date.
+    claimed: HashSet<String>,
+    /// Jobs of repositories that are under way.
+    fetching: usize,
     is_ending: bool,
 }
 
@@ -65,6 +106,31 @@ impl Jobs {
     pub(crate) fn counts(&self) -> (usize, usize) {
         let state = self.lock();
         (state.waiting.len(), state.open.len() - state.waiting.len())
+    }
+
+    /// Says that the job of a collection goes on with vectors alone.
+    fn set_past_text(&self, collection: &str) {
+        self.lock().past_text.insert(collection.to_owned());
+    }
+
+    /// Keeps jobs of a collection waiting; none where one is at its texts.
+    pub(super) fn claim(&self, collection: &str) -> Option<Claim<'_>> {
+        let mut state = self.lock();
+        let is_at_texts = state.busy.contains(collection) && !state.past_text.contains(collection);
+        if state.is_ending || is_at_texts || !state.claimed.insert(collection.to_owned()) {
+            return None;
+        }
+        Some(Claim {
+            jobs: self,
+            collection: collection.to_owned(),
+        })
+    }
+
+    /// Whether a job of a collection waits or is under way.
+    pub(crate) fn are_open_for(&self, collection: &str) -> bool {
+        let state = self.lock();
+        let mut open = state.open.values();
+        open.any(|job| job.row.collection == collection)
     }
 
     /// Whether other jobs wait for one of a collection to end.
@@ -88,7 +154,7 @@ impl Jobs {
         self.arrived.notify_all();
     }
 
-    fn add(&self, row: JobRow) -> JobView {
+    fn add(&self, row: JobRow, is_fetched: bool) -> JobView {
         let view = view_of(&row, None);
         let (sender, _) = watch::channel(view.clone());
         let mut state = self.lock();
@@ -97,6 +163,7 @@ impl Jobs {
             row.id.clone(),
             OpenJob {
                 row,
+                is_fetched,
                 stop: Arc::default(),
                 is_cancelled: false,
                 view: Arc::new(sender),
@@ -117,16 +184,22 @@ impl Jobs {
                 waiting,
                 open,
                 busy,
+                claimed,
+                fetching,
                 ..
             } = &mut *state;
             let is_free = |id: &String| {
-                open.get(id)
-                    .is_none_or(|job| !busy.contains(&job.row.collection))
+                open.get(id).is_none_or(|job| {
+                    !busy.contains(&job.row.collection)
+                        && !claimed.contains(&job.row.collection)
+                        && (!job.is_fetched || *fetching < REPOSITORIES_AT_ONCE)
+                })
             };
             if let Some(place) = waiting.iter().position(is_free) {
                 let job = waiting.remove(place).and_then(|id| open.get(&id));
                 if let Some(job) = job {
                     busy.insert(job.row.collection.clone());
+                    *fetching += usize::from(job.is_fetched);
                     return Some((
                         job.row.clone(),
                         Arc::clone(&job.stop),
@@ -190,7 +263,7 @@ impl Service {
             }
         };
         self.connections.take()?.put_job(&row)?;
-        Ok(self.jobs.add(row))
+        Ok(self.jobs.add(row, source.kind == SourceKind::Git))
     }
 
     /// Returns the jobs that have not ended and the newest of those that have, newest first.
@@ -260,7 +333,10 @@ impl Service {
         let rows = self.connections.take()?.store().open_jobs()?;
         for mut row in rows {
             row.state = JobState::Queued;
-            self.jobs.add(row);
+            let is_fetched = self
+                .source_of(&row)
+                .is_ok_and(|source| source.kind == SourceKind::Git);
+            self.jobs.add(row, is_fetched);
         }
         Ok(())
     }
@@ -277,16 +353,29 @@ impl Service {
                 .take()
                 .and_then(|mut db| Ok(db.put_job(&row)?));
             view.send_modify(|view| *view = view_of(&row, Some(Phase::Walking)));
-            let progress = Told::new(Arc::clone(&view));
-            let collection = row.collection.clone();
+            let progress = Stepping {
+                told: Told::new(Arc::clone(&view)),
+                jobs: &self.jobs,
+                collection: &row.collection,
+            };
+            let (id, collection) = (row.id.clone(), row.collection.clone());
+            let is_fetched = {
+                let state = self.jobs.lock();
+                state.open.get(&id).is_some_and(|job| job.is_fetched)
+            };
             // A panic fails the job, not those that wait behind it.
             let run = || begun.and_then(|()| self.run_job(&row, &progress, &stop));
             let result = catch_unwind(AssertUnwindSafe(run))
                 .unwrap_or_else(|_| Err(Error::Internal("a job panicked".to_owned())));
+            drop(progress);
             if let Err(error) = self.end_job(row, result) {
                 tracing::error!("A job's end could not be written down: {error}");
             }
-            self.jobs.lock().busy.remove(&collection);
+            let mut state = self.jobs.lock();
+            state.busy.remove(&collection);
+            state.past_text.remove(&collection);
+            state.fetching -= usize::from(is_fetched);
+            drop(state);
             self.jobs.arrived.notify_all();
         }
     }
@@ -298,20 +387,17 @@ impl Service {
         stop: &AtomicBool,
     ) -> Result<IndexReport> {
         let live = self.live(&row.collection)?;
-        let mut db = self.connections.take()?;
-        let sources = db.store().sources(live.collection().id)?;
-        let source = sources
-            .into_iter()
-            .find(|source| source.id == row.source)
-            .ok_or_else(|| Error::SourceMissing {
-                id: row.source.0.to_string(),
-            })?;
+        let source = self.source_of(row)?;
+        // Whoever else works on the collection need not wait for what is far away.
+        let fetched = fetch(&self.repositories, &source, progress, stop)?;
         live.begin_run()?;
         let run = Run {
             config: &self.config,
             collection: live.collection(),
             source: &source,
+            fetched: fetched.as_deref(),
             within: &row.within,
+            retries_skipped: true,
             with_vectors: row.with_vectors,
             surroundings: &ServerRun {
                 service: self,
@@ -322,11 +408,35 @@ impl Service {
             started: Instant::now(),
         };
         let filling = live.fill_first();
-        let done = run.index(&mut *db);
+        if let Err(gone) = self.source_of(row) {
+            // It was deleted meanwhile, and what was fetched is nobody's.
+            self.data_dir.forget_source(row.source)?;
+            return Err(gone);
+        }
+        let done = run.index(&mut *self.connections.take()?);
         drop(filling);
+        if let Ok(report) = &done {
+            self.metrics.index_files_read_total.add(report.changed);
+        }
         // What it left is made behind it, and what was written meanwhile.
         self.fillers.wake(&live);
         done
+    }
+
+    /// Returns a job's source as it is now.
+    fn source_of(&self, row: &JobRow) -> Result<Source> {
+        let live = self.live(&row.collection)?;
+        let sources = self
+            .connections
+            .take()?
+            .store()
+            .sources(live.collection().id)?;
+        sources
+            .into_iter()
+            .find(|source| source.id == row.source)
+            .ok_or_else(|| Error::SourceMissing {
+                id: row.source.0.to_string(),
+            })
     }
 
     /// Writes down how a job ended, or that it waits again.
@@ -394,12 +504,4 @@ pub(super) fn ending() -> Error {
         message: "the server is ending".to_owned(),
         remedy: Some("try again when it has started anew".to_owned()),
     }
-}
-
-/// Returns the time in milliseconds since the epoch.
-pub(crate) fn now_ms() -> u64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

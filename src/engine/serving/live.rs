@@ -55,6 +55,8 @@ pub(crate) struct LiveCollection {
     version: AtomicU64,
     /// Held by the one who computes its vectors.
     filling: Mutex<()>,
+    /// Held by whoever looks at its watched folders.
+    looking: Mutex<()>,
     is_gone: AtomicBool,
     is_broken: AtomicBool,
     is_left_unfilled: AtomicBool,
@@ -98,6 +100,7 @@ impl LiveCollection {
             changes,
             version: AtomicU64::new(0),
             filling: Mutex::new(()),
+            looking: Mutex::new(()),
             is_gone: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
             is_left_unfilled: AtomicBool::new(false),
@@ -308,6 +311,11 @@ impl LiveCollection {
             Some(view) => view.load_places(store, self.collection.id),
             None => Ok(()),
         }
+    }
+
+    /// Takes the right to look at its watched folders: whoever deletes the collection, or a source of it, waits for that.
+    pub(crate) fn looking(&self) -> MutexGuard<'_, ()> {
+        self.looking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the right to compute vectors of the collection, unless somebody has it or waits for it.

@@ -1,5 +1,6 @@
 //! What is loaded when a server starts, and a model that comes later.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -38,17 +39,31 @@ impl Service {
             self.fillers.wake(live);
         }
         drop(db);
+        self.sweep_repositories()?;
         self.resume_jobs()?;
         self.is_warm.store(true, Ordering::Release);
         for _ in 0..jobs::AT_ONCE {
             self.spawn("jobs", Service::run_jobs);
         }
+        self.watch_again();
+        self.spawn("watch", Service::run_watches);
         self.spawn("filler", |service| service.run_filler(false));
         self.spawn("remote-filler", |service| service.run_filler(true));
         self.spawn("housekeeping", Service::keep_house);
         self.spawn("supervisor", Service::supervise);
         self.spawn("memory", Service::watch_memory);
         Ok(())
+    }
+
+    /// Takes away copies of repositories that are no source any more.
+    fn sweep_repositories(&self) -> Result<()> {
+        let db = self.connections.take()?;
+        let mut known = BTreeSet::new();
+        for live in self.library().values() {
+            let sources = db.store().sources(live.collection().id)?;
+            known.extend(sources.iter().map(|source| source.id));
+        }
+        self.data_dir.sweep_repositories(&known)
     }
 
     fn open_views(&self) {
@@ -102,6 +117,27 @@ impl Service {
     pub(super) fn load_model_anew(&self) -> Result<Model> {
         let observer = Arc::new(BatchMeasure(Arc::clone(&self.metrics)));
         Model::load(&self.config, &self.workers, observer)
+    }
+
+    /// Watches the folders that an earlier server watched.
+    fn watch_again(&self) {
+        let all: Vec<_> = self.library().values().cloned().collect();
+        for live in all {
+            let sources = self
+                .connections
+                .take()
+                .and_then(|db| Ok(db.store().sources(live.collection().id)?));
+            match sources {
+                Ok(sources) => sources
+                    .iter()
+                    .filter(|source| source.is_watched)
+                    .for_each(|source| self.watch(&live, source)),
+                Err(error) => {
+                    let name = &live.collection().name;
+                    tracing::warn!(collection = %name, "Folders of {name} are not watched: {error}");
+                }
+            }
+        }
     }
 
     /// Wakes the filler for every collection that lacks vectors.

@@ -13,6 +13,15 @@ use crate::store::{CollectionKind, JobRow, JobState, SourceKind, StoreWriter};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
+fn new_source(folder: &std::path::Path) -> super::collections::NewSource {
+    super::collections::NewSource {
+        origin: crate::engine::ingest::Origin::Folder(folder.to_owned()),
+        within: Vec::new(),
+        with_vectors: false,
+        watch: None,
+    }
+}
+
 fn open(data_dir: &Path) -> Arc<Service> {
     let flags = BTreeMap::from([
         ("data_dir".to_owned(), data_dir.display().to_string()),
@@ -349,7 +358,7 @@ fn an_old_jobs_failures_are_never_those_of_another_source() {
         service
             .create_collection(name, CollectionKind::Code, None)
             .unwrap();
-        service.add_source(name, &root, Vec::new(), false).unwrap()
+        service.add_source(name, new_source(&root)).unwrap()
     };
     let (source, job) = add("own");
     end_of(&job.id);
@@ -390,15 +399,13 @@ fn a_root_that_was_taken_back_stays_taken_back() {
     service
         .create_collection("code", CollectionKind::Code, None)
         .unwrap();
-    service
-        .add_source("code", &root, Vec::new(), false)
-        .unwrap();
+    service.add_source("code", new_source(&root)).unwrap();
     service.access.remove_root(&caller, &root).unwrap();
     service.close();
     drop(service);
     let service = open(dir.path());
     assert!(service.access.roots().is_empty());
-    let refused = service.add_source("code", &root, Vec::new(), false);
+    let refused = service.add_source("code", new_source(&root));
     assert_eq!(refused.unwrap_err().code(), ErrorCode::Forbidden);
     service.close();
 }

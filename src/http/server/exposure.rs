@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 
 /// Refuses what would leave the server open to others by accident.
-pub(super) fn check_exposure(config: &Config, options: Options) -> Result<()> {
+pub(super) fn check_exposure(config: &Config, options: &Options) -> Result<()> {
     let server = &config.server;
     let is_open = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
     let refuse = |problem: &str, remedy: &str| {
@@ -44,6 +44,13 @@ mod tests {
 
     use super::*;
 
+    fn options(no_auth: bool) -> Options {
+        Options {
+            no_auth,
+            ..Options::default()
+        }
+    }
+
     fn check(settings: &[(&str, &str)], no_auth: bool, expected: bool) {
         let flags: BTreeMap<String, String> = settings
             .iter()
@@ -51,7 +58,7 @@ mod tests {
             .collect();
         let environment = BTreeMap::from([("HOME".to_owned(), "/nonexistent".to_owned())]);
         let config = Config::load(flags, &environment).unwrap();
-        let checked = check_exposure(&config, Options { no_auth });
+        let checked = check_exposure(&config, &options(no_auth));
         assert_eq!(checked.is_ok(), expected, "{settings:?} {no_auth}");
     }
 

@@ -17,6 +17,8 @@ pub(super) enum Asked {
     Politely,
     /// Ctrl-C.
     FromTerminal,
+    /// Nobody: it ends by itself.
+    ByNobody,
 }
 
 pub(super) struct Signals {

@@ -221,6 +221,10 @@ metrics! {
     // Not `jobs_total`: without its ending that is the name of the gauge, which OpenMetrics forbids.
     /// Jobs that ended.
     jobs_ended_total: Counter [JobOutcome], One;
+    /// Files of folders and repositories that were read and cut anew.
+    index_files_read_total: Counter, One;
+    /// Looks at watched folders in which something had changed.
+    watch_looks_total: Counter, One;
     /// Documents written or deleted.
     documents_written_total: Counter, One;
     /// Chunks that have no vector yet.

@@ -91,9 +91,21 @@ impl StoreWriter for SharedContent {
         self.writer.call(move |db| db.delete_source(&source))
     }
 
-    fn set_pipeline(&mut self, source: SourceId, pipeline: u32) -> StoreResult<()> {
+    fn set_updated(
+        &mut self,
+        source: SourceId,
+        pipeline: u32,
+        now_ms: u64,
+        commit: Option<&str>,
+    ) -> StoreResult<()> {
+        let commit = commit.map(str::to_owned);
         self.writer
-            .call(move |db| db.set_pipeline(source, pipeline))
+            .call(move |db| db.set_updated(source, pipeline, now_ms, commit.as_deref()))
+    }
+
+    fn set_watched(&mut self, source: SourceId, is_watched: bool) -> StoreResult<()> {
+        self.writer
+            .call(move |db| db.set_watched(source, is_watched))
     }
 
     fn apply(&mut self, source: &Source, changes: &[FileChange]) -> StoreResult<()> {

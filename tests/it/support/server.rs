@@ -592,7 +592,7 @@ pub fn status_of(answer: &str) -> u16 {
 }
 
 /// One client for all tests. Redirects are theirs to follow.
-fn client() -> &'static Client {
+pub fn client() -> &'static Client {
     static CLIENT: OnceLock<Client> = OnceLock::new();
     CLIENT.get_or_init(|| {
         // The client asks for one although it speaks no TLS here; an error says that there is one.

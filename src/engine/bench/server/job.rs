@@ -225,6 +225,7 @@ mod tests {
 
     fn progress(phase: Phase, chunks: u64, vectors_done: u64) -> JobProgress {
         JobProgress {
+            bytes_fetched: 0,
             phase,
             files_done: 0,
             files_total: 0,

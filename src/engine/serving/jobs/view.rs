@@ -20,6 +20,8 @@ const TELL_EVERY: Duration = Duration::from_millis(200);
 pub enum Phase {
     /// It waits for its turn.
     Waiting,
+    /// A repository is being fetched.
+    Fetching,
     /// Files are listed and compared.
     Walking,
     /// Files are read, cut and stored; text search finds them.
@@ -35,6 +37,9 @@ pub enum Phase {
 pub struct JobProgress {
     /// What it does.
     pub phase: Phase,
+    /// Bytes of the copy of a repository.
+    #[serde(default)]
+    pub bytes_fetched: u64,
     /// Files read so far.
     pub files_done: u64,
     /// Files to be read.
@@ -101,6 +106,10 @@ impl Progress for Told {
         let apply = |view: &mut JobView| {
             let progress = &mut view.progress;
             match *event {
+                Event::Fetching { bytes } => {
+                    progress.phase = Phase::Fetching;
+                    progress.bytes_fetched = bytes;
+                }
                 Event::Walked { to_read, .. } => {
                     progress.phase = Phase::Text;
                     progress.files_total = to_read;
@@ -154,6 +163,7 @@ pub(super) fn view_of(row: &JobRow, phase: Option<Phase>) -> JobView {
         state: row.state,
         progress: JobProgress {
             phase,
+            bytes_fetched: 0,
             files_done: files,
             files_total: files,
             chunks,

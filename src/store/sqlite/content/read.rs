@@ -5,8 +5,8 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::{ContentDb, decode_vector};
 use crate::store::{
     ChunkId, ChunkRow, Collection, CollectionId, CollectionKind, Counts, Duplicate, FileFacts,
-    FileId, FileRow, JobRow, JobState, Metadata, ModelId, Op, OpKind, Source, SourceId, SourceKind,
-    Store, StoreResult,
+    FileId, FileRow, JobRow, JobState, Metadata, ModelId, Op, OpKind, Source, SourceCounts,
+    SourceId, SourceKind, Store, StoreResult,
 };
 
 /// Columns of a [`ChunkRow`], in the order that [`chunk_row`] reads them.
@@ -69,11 +69,12 @@ pub(super) fn collection_row(row: &Row<'_>) -> rusqlite::Result<Collection> {
 }
 
 /// Columns of a [`Source`], in the order that [`source_row`] reads them.
-pub(super) const SOURCE_COLUMNS: &str = "id, kind, root, pipeline";
+pub(super) const SOURCE_COLUMNS: &str = "id, kind, root, pipeline, updated_ms, watched, commit_id";
 
 pub(super) fn source_row(collection: CollectionId, row: &Row<'_>) -> rusqlite::Result<Source> {
     let kind = |name: &str| match name {
         "folder" => Some(SourceKind::Folder),
+        "git" => Some(SourceKind::Git),
         "documents" => Some(SourceKind::Documents),
         _ => None,
     };
@@ -81,8 +82,11 @@ pub(super) fn source_row(collection: CollectionId, row: &Row<'_>) -> rusqlite::R
         id: SourceId(row.get(0)?),
         collection,
         kind: named(row, 1, kind)?,
-        root: row.get::<_, String>(2)?.into(),
+        root: row.get(2)?,
         pipeline: row.get(3)?,
+        updated_ms: row.get::<_, Option<i64>>(4)?.map(i64::unsigned_abs),
+        is_watched: row.get(5)?,
+        commit: row.get(6)?,
     })
 }
 
@@ -202,6 +206,40 @@ impl Store for ContentDb {
     fn files(&self, source: SourceId) -> StoreResult<Vec<FileRow>> {
         let sql = format!("SELECT {FILE_COLUMNS} FROM file WHERE source_id = ?1 ORDER BY path");
         self.rows(&sql, [source.0], file_row)
+    }
+
+    fn source_counts(&self, source: SourceId) -> StoreResult<SourceCounts> {
+        let select = "SELECT CASE instr(skipped, ':') WHEN 0 THEN skipped \
+                      ELSE substr(skipped, 1, instr(skipped, ':') - 1) END AS kind, count(*) \
+                      FROM file WHERE source_id = ?1 GROUP BY kind";
+        let read = |row: &Row<'_>| {
+            let count = row.get::<_, i64>(1)?.unsigned_abs();
+            Ok((row.get::<_, Option<String>>(0)?, count))
+        };
+        let mut counts = SourceCounts::default();
+        for (kind, count) in self.rows(select, [source.0], read)? {
+            match kind {
+                None => counts.files = count,
+                Some(kind) => {
+                    counts.skipped.insert(kind, count);
+                }
+            }
+        }
+        Ok(counts)
+    }
+
+    fn skipped_of(
+        &self,
+        source: SourceId,
+        after: &str,
+        limit: usize,
+    ) -> StoreResult<Vec<(String, String)>> {
+        let select = "SELECT path, skipped FROM file \
+                      WHERE source_id = ?1 AND path > ?2 AND skipped IS NOT NULL ORDER BY path LIMIT ?3";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.rows(select, params![source.0, after, limit], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
     }
 
     fn file(&self, source: SourceId, path: &str) -> StoreResult<Option<FileRow>> {

@@ -6,7 +6,7 @@ use crate::store::sqlite::Migration;
 pub(super) const APPLICATION_ID: i32 = 0x656d_6201;
 
 /// The steps; the schema's version is their number.
-pub(super) const MIGRATIONS: &[Migration] = &[V1, V2, V3];
+pub(super) const MIGRATIONS: &[Migration] = &[V1, V2, V3, V4];
 
 const V1: Migration = "
 CREATE TABLE collection (
@@ -163,4 +163,27 @@ CREATE INDEX job_open ON job (state, id) WHERE state IN ('queued', 'running');
 /// Collections whose texts may be sent to a remote embedding provider.
 const V3: Migration = "
 ALTER TABLE collection ADD COLUMN remote INTEGER NOT NULL DEFAULT 0 CHECK (remote IN (0, 1));
+";
+
+/// Sources that are git repositories; when a source was brought up to date last, and whether it is watched.
+const V4: Migration = "
+CREATE TABLE source_new (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection_id INTEGER NOT NULL REFERENCES collection (id) ON DELETE CASCADE,
+    kind          TEXT    NOT NULL CHECK (kind IN ('folder', 'git', 'documents')),
+    -- The path of the folder, or the address of the repository with its branch.
+    root          TEXT    NOT NULL,
+    pipeline      INTEGER NOT NULL DEFAULT 0,
+    updated_ms    INTEGER,
+    watched       INTEGER NOT NULL DEFAULT 0 CHECK (watched IN (0, 1)),
+    -- The commit that is indexed.
+    commit_id     TEXT,
+    UNIQUE (collection_id, root)
+) STRICT;
+INSERT INTO source_new (id, collection_id, kind, root, pipeline) SELECT id, collection_id, kind, root, pipeline FROM source;
+-- An id stays used for ever: clients hold them.
+DELETE FROM sqlite_sequence WHERE name = 'source_new';
+INSERT INTO sqlite_sequence (name, seq) SELECT 'source_new', seq FROM sqlite_sequence WHERE name = 'source';
+DROP TABLE source;
+ALTER TABLE source_new RENAME TO source;
 ";

@@ -76,6 +76,7 @@ impl StoreWriter for ContentDb {
                           VALUES (?1, ?2, ?3, ?4)";
             let kind = match kind {
                 SourceKind::Folder => "folder",
+                SourceKind::Git => "git",
                 SourceKind::Documents => "documents",
             };
             tx.execute(insert, params![collection.0, kind, root, pipeline])?;
@@ -111,13 +112,25 @@ impl StoreWriter for ContentDb {
         })
     }
 
-    fn set_pipeline(&mut self, source: SourceId, pipeline: u32) -> StoreResult<()> {
+    fn set_updated(
+        &mut self,
+        source: SourceId,
+        pipeline: u32,
+        now_ms: u64,
+        commit: Option<&str>,
+    ) -> StoreResult<()> {
         self.write(|tx| {
-            tx.execute(
-                "UPDATE source SET pipeline = ?2 WHERE id = ?1",
-                params![source.0, pipeline],
-            )
-            .map(drop)
+            let update =
+                "UPDATE source SET pipeline = ?2, updated_ms = ?3, commit_id = ?4 WHERE id = ?1";
+            tx.execute(update, params![source.0, pipeline, now_ms, commit])
+                .map(drop)
+        })
+    }
+
+    fn set_watched(&mut self, source: SourceId, is_watched: bool) -> StoreResult<()> {
+        self.write(|tx| {
+            let update = "UPDATE source SET watched = ?2 WHERE id = ?1";
+            tx.execute(update, params![source.0, is_watched]).map(drop)
         })
     }
 

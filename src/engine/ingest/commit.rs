@@ -1,0 +1,456 @@
+//! The files of a commit, read from a bare repository without a checkout.
+//!
+//! Whoever made the repository may mean harm: its trees can name files that lead out of a folder, be nested without end, or
+//! hold the same tree a million times, and its objects can unpack to more than there is memory. What is read here are
+//! bytes and names, none of which is ever a path of this machine's, and all of it has a limit.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gix_hash::ObjectId;
+use gix_object::{FindExt, Kind};
+use gix_odb::HeaderExt;
+use gix_odb::store::init::Options;
+use ignore::Match;
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+
+use super::files::{ReadFile, SourceFiles};
+use super::names::{is_never_walked, skip_by_name};
+use super::walk::{FILES_MAX, FoundFile};
+use crate::error::{Error, Result};
+
+/// Folders within each other.
+const DEPTH_MAX: usize = 64;
+
+/// Bytes of all paths.
+const PATH_BYTES_MAX: usize = 256 * 1_024 * 1_024;
+
+/// Bytes of a tree: a folder of tens of thousands of files.
+const TREE_BYTES_MAX: u64 = 16 * 1_024 * 1_024;
+
+/// Tags that name a tag.
+const TAGS_MAX: usize = 8;
+
+/// Bytes of all trees, each counted as often as it is named.
+const TREES_BYTES_MAX: u64 = 1_024 * 1_024 * 1_024;
+
+/// Entries of trees that are looked at for each file that may be found.
+const ENTRIES_MAX: usize = 2 * FILES_MAX;
+
+/// Bytes of a file that says which others are left out, and how many of these there may be.
+const IGNORE_BYTES_MAX: u64 = 64 * 1_024;
+const IGNORE_FILES_MAX: usize = 1_000;
+
+/// Differences that an object may be put together from; git itself makes no more than 50.
+const DELTAS_MAX: u32 = 4_095;
+
+/// Buffers of an object's size that putting it together takes.
+const BUFFERS_OF_OBJECT: u64 = 3;
+
+/// Says which files are not indexed.
+const IGNORE_FILE: &str = ".embedderignore";
+
+/// The files of a commit.
+pub(super) struct CommitFiles {
+    store: Arc<gix_odb::Store>,
+    repository: PathBuf,
+    commit: ObjectId,
+    tree: ObjectId,
+    within: Vec<String>,
+    file_bytes_max: u64,
+}
+
+/// A folder that is still to be looked at.
+struct Folder {
+    path: String,
+    tree: ObjectId,
+    depth: usize,
+    ignored: Option<Arc<Ignored>>,
+}
+
+/// What is left out below a folder, by its own file and those around it.
+struct Ignored {
+    rules: Gitignore,
+    around: Option<Arc<Ignored>>,
+}
+
+/// What is found.
+#[derive(Default)]
+struct Found {
+    files: Vec<FoundFile>,
+    entries: usize,
+    path_bytes: usize,
+    tree_bytes: u64,
+    ignore_files: usize,
+}
+
+impl Found {
+    /// Whether there is more than there may be.
+    fn is_too_much(&self) -> bool {
+        self.files.len() > FILES_MAX
+            || self.entries > ENTRIES_MAX
+            || self.path_bytes > PATH_BYTES_MAX
+            || self.tree_bytes > TREES_BYTES_MAX
+            || self.ignore_files > IGNORE_FILES_MAX
+    }
+}
+
+impl CommitFiles {
+    /// Reads the commit that a reference of a bare repository names. Where `within` names folders, only these are listed.
+    ///
+    /// # Errors
+    /// A repository that cannot be read; a reference that names no commit.
+    pub(super) fn open(
+        repository: &Path,
+        reference: &str,
+        within: &[String],
+        file_bytes_max: u64,
+    ) -> Result<CommitFiles> {
+        let path = repository.join(reference);
+        let named =
+            std::fs::read_to_string(&path).map_err(|error| Error::io("read", &path, error))?;
+        let options = Options {
+            // Whole objects are read, so what one may be is what a file or folder may be.
+            alloc_limit_bytes: usize::try_from(
+                file_bytes_max
+                    .max(TREE_BYTES_MAX)
+                    .saturating_mul(BUFFERS_OF_OBJECT),
+            )
+            .ok(),
+            ..Options::default()
+        };
+        let objects = repository.join("objects");
+        let store = gix_odb::Store::at_opts(
+            objects.clone(),
+            gix_hash::Kind::Sha1,
+            &mut std::iter::empty(),
+            options,
+        )
+        .map_err(|error| Error::io("read", &objects, error))?;
+        let store = Arc::new(store);
+        let (commit, tree) = commit_and_tree(&store, named.trim())
+            .map_err(|problem| unusable(repository, &problem))?;
+        Ok(CommitFiles {
+            store,
+            repository: repository.to_owned(),
+            commit,
+            tree,
+            within: within
+                .iter()
+                .map(|folder| plain(folder))
+                .filter(|folder| !folder.is_empty())
+                .collect(),
+            file_bytes_max,
+        })
+    }
+
+    /// Looks at a folder: adds its files to what is found, and returns the folders in it.
+    fn look(&self, folder: &Folder, found: &mut Found) -> Result<Vec<Folder>, String> {
+        let objects = self.store.to_cache_arc();
+        let header = objects.header(folder.tree).map_err(told)?;
+        if header.size() > TREE_BYTES_MAX {
+            return Err(format!("too large: {} bytes of names", header.size()));
+        }
+        if header
+            .num_deltas()
+            .is_some_and(|deltas| deltas > DELTAS_MAX)
+        {
+            return Err("put together from too many differences".to_owned());
+        }
+        found.tree_bytes += header.size();
+        let mut buffer = Vec::new();
+        let tree = objects.find_tree(&folder.tree, &mut buffer).map_err(told)?;
+        let ignored = self.ignored_in(folder, &tree, found);
+        let mut folders = Vec::new();
+        for entry in &tree.entries {
+            found.entries += 1;
+            found.path_bytes += folder.path.len() + entry.filename.len();
+            if found.is_too_much() {
+                return Ok(folders);
+            }
+            let lossy = String::from_utf8_lossy(entry.filename).into_owned();
+            let path = match folder.path.as_str() {
+                "" => lossy,
+                parent => format!("{parent}/{lossy}"),
+            };
+            let name = entry.filename.as_ref();
+            let is_folder = entry.mode.is_tree();
+            if is_folder && std::str::from_utf8(name).is_ok_and(is_never_walked) {
+                continue;
+            }
+            if !self.is_wanted(&path, is_folder) || is_ignored(ignored.as_deref(), &path, is_folder)
+            {
+                continue;
+            }
+            let skip = |reason: &str| Some(reason.to_owned());
+            let (bytes, skip) = if !is_name(name) {
+                (0, skip("the file name is not one"))
+            } else if std::str::from_utf8(name).is_err() {
+                (0, skip("the file name is not UTF-8"))
+            } else if is_folder && folder.depth >= DEPTH_MAX {
+                (0, skip("nested too deeply"))
+            } else if is_folder {
+                folders.push(Folder {
+                    path,
+                    tree: entry.oid.to_owned(),
+                    depth: folder.depth + 1,
+                    ignored: ignored.clone(),
+                });
+                continue;
+            } else if entry.mode.is_commit() {
+                (0, skip("another repository"))
+            } else if entry.mode.is_link() {
+                (0, skip("symbolic link"))
+            } else {
+                match objects.header(entry.oid) {
+                    Ok(header) if header.kind() != Kind::Blob => (0, skip("not a regular file")),
+                    Ok(header)
+                        if header
+                            .num_deltas()
+                            .is_some_and(|deltas| deltas > DELTAS_MAX) =>
+                    {
+                        (0, skip("put together from too many differences"))
+                    }
+                    Ok(header) => (header.size(), self.skip_of(&path, header.size())),
+                    Err(error) => (0, Some(format!("unreadable: {}", told(error)))),
+                }
+            };
+            found.files.push(FoundFile {
+                path,
+                bytes,
+                changed_ns: stamp(entry.oid),
+                skip,
+                object: object_of(entry.oid),
+            });
+        }
+        Ok(folders)
+    }
+
+    fn skip_of(&self, path: &str, bytes: u64) -> Option<String> {
+        skip_by_name(path).map(str::to_owned).or_else(|| {
+            let limit = self.file_bytes_max;
+            (bytes > limit).then(|| format!("too large: {bytes} bytes, the limit is {limit}"))
+        })
+    }
+
+    fn is_wanted(&self, path: &str, is_folder: bool) -> bool {
+        self.within.is_empty()
+            || self
+                .within
+                .iter()
+                .any(|folder| is_below(path, folder) || (is_folder && is_below(folder, path)))
+    }
+
+    /// Returns what is left out below a folder: what is in those around it, and what its own file says.
+    fn ignored_in(
+        &self,
+        folder: &Folder,
+        tree: &gix_object::TreeRef<'_>,
+        found: &mut Found,
+    ) -> Option<Arc<Ignored>> {
+        let around = folder.ignored.clone();
+        let is_ignore_file = |entry: &&gix_object::tree::EntryRef<'_>| {
+            entry.mode.is_blob() && entry.filename == IGNORE_FILE
+        };
+        let Some(entry) = tree.entries.iter().find(is_ignore_file) else {
+            return around;
+        };
+        found.ignore_files += 1;
+        let Ok(text) = self.blob(entry.oid, IGNORE_BYTES_MAX) else {
+            return around;
+        };
+        let mut builder = GitignoreBuilder::new(&folder.path);
+        for line in String::from_utf8_lossy(&text).lines() {
+            // A line that cannot be read excludes nothing, as in the file of a folder.
+            let _ = builder.add_line(None, line);
+        }
+        match builder.build() {
+            Ok(rules) => Some(Arc::new(Ignored { rules, around })),
+            Err(_) => around,
+        }
+    }
+
+    /// Refuses folders without a file, which would empty the collection.
+    fn check_found(&self, files: &[FoundFile]) -> Result<()> {
+        let is_empty = |folder: &&String| files.iter().all(|file| !is_below(&file.path, folder));
+        match self.within.iter().find(is_empty) {
+            None => Ok(()),
+            Some(folder) => Err(Error::Argument {
+                problem: format!("{folder} has no file to index"),
+                remedy: format!("it is not in this commit, or {IGNORE_FILE} excludes it"),
+            }),
+        }
+    }
+
+    fn blob(&self, id: &gix_hash::oid, bytes_max: u64) -> io::Result<Vec<u8>> {
+        let objects = self.store.to_cache_arc();
+        let header = objects
+            .header(id)
+            .map_err(|error| io::Error::other(told(error)))?;
+        if header.size() > bytes_max {
+            return Err(io::Error::other("it is too large"));
+        }
+        let mut buffer = Vec::new();
+        objects
+            .find_blob(id, &mut buffer)
+            .map_err(|error| io::Error::other(told(error)))?;
+        Ok(buffer)
+    }
+}
+
+impl SourceFiles for CommitFiles {
+    fn list(&self, stop: &AtomicBool) -> Result<Vec<FoundFile>> {
+        let mut found = Found::default();
+        let mut folders = vec![Folder {
+            path: String::new(),
+            tree: self.tree,
+            depth: 0,
+            ignored: None,
+        }];
+        while let Some(folder) = folders.pop() {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
+            match self.look(&folder, &mut found) {
+                Ok(inner) => folders.extend(inner),
+                Err(problem) if folder.depth == 0 => {
+                    return Err(unusable(&self.repository, &problem));
+                }
+                Err(problem) => found.files.push(FoundFile {
+                    path: folder.path,
+                    bytes: 0,
+                    changed_ns: 0,
+                    skip: Some(format!("unreadable: {problem}")),
+                    object: None,
+                }),
+            }
+            if found.is_too_much() {
+                return Err(Error::Argument {
+                    problem: format!(
+                        "the repository holds more than {FILES_MAX} files, or more of names and folders than that many have"
+                    ),
+                    remedy: format!("name folders of it, or exclude some with {IGNORE_FILE}"),
+                });
+            }
+        }
+        self.check_found(&found.files)?;
+        found.files.sort_by(|a, b| a.path.cmp(&b.path));
+        // A tree can name a file twice.
+        found.files.dedup_by(|a, b| a.path == b.path);
+        Ok(found.files)
+    }
+
+    fn commit(&self) -> Option<String> {
+        Some(self.commit.to_string())
+    }
+
+    fn reader(&self) -> Box<dyn ReadFile + '_> {
+        Box::new(Reader(self))
+    }
+}
+
+/// Reads files of a commit, for one thread.
+struct Reader<'a>(&'a CommitFiles);
+
+impl ReadFile for Reader<'_> {
+    fn read(&mut self, file: &FoundFile) -> io::Result<Vec<u8>> {
+        let object = file.object.ok_or(io::ErrorKind::NotFound)?;
+        self.0.blob(&ObjectId::from(object), self.0.file_bytes_max)
+    }
+
+    fn settled(&self, changed_ns: i64) -> i64 {
+        changed_ns
+    }
+}
+
+/// Returns the commit that a name stands for, and its tree.
+fn commit_and_tree(
+    store: &Arc<gix_odb::Store>,
+    named: &str,
+) -> Result<(ObjectId, ObjectId), String> {
+    let mut id = ObjectId::from_hex(named.as_bytes()).map_err(|error| error.to_string())?;
+    let objects = store.to_cache_arc();
+    for _ in 0..TAGS_MAX {
+        let mut buffer = Vec::new();
+        let header = objects.header(id).map_err(told)?;
+        match header.kind() {
+            Kind::Commit => {
+                let commit = objects.find_commit(&id, &mut buffer).map_err(told)?;
+                return Ok((id, commit.tree()));
+            }
+            Kind::Tag => {
+                let tag = objects.find_tag(&id, &mut buffer).map_err(told)?;
+                id = tag.target();
+            }
+            Kind::Tree | Kind::Blob => break,
+        }
+    }
+    Err("it names no commit".to_owned())
+}
+
+/// Returns what stands for a file's time: it is another one when the content is.
+fn stamp(id: &gix_hash::oid) -> i64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&id.as_bytes()[..8]);
+    // Never 0, which says that nothing is known.
+    (i64::from_be_bytes(first) & i64::MAX) | 1
+}
+
+/// Returns an id as a file of a run knows it.
+fn object_of(id: &gix_hash::oid) -> Option<[u8; 20]> {
+    id.as_bytes().try_into().ok()
+}
+
+/// Whether a name can be that of a file in a folder.
+fn is_name(name: &[u8]) -> bool {
+    let is_git = name.eq_ignore_ascii_case(b".git");
+    !name.is_empty()
+        && name != b"."
+        && name != b".."
+        && !is_git
+        && !name.iter().any(|byte| matches!(byte, b'/' | b'\\' | 0))
+}
+
+/// Whether a path is another one, or below it.
+fn is_below(inner: &str, outer: &str) -> bool {
+    let rest = inner.strip_prefix(outer);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn is_ignored(ignored: Option<&Ignored>, path: &str, is_folder: bool) -> bool {
+    let mut next = ignored;
+    // What is said nearest to the file counts.
+    while let Some(ignored) = next {
+        match ignored.rules.matched(path, is_folder) {
+            Match::Ignore(_) => return true,
+            Match::Whitelist(_) => return false,
+            Match::None => next = ignored.around.as_deref(),
+        }
+    }
+    false
+}
+
+/// Returns a folder's name as it stands in a path.
+fn plain(folder: &str) -> String {
+    let parts = folder
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".");
+    parts.collect::<Vec<_>>().join("/")
+}
+
+fn unusable(repository: &Path, problem: &str) -> Error {
+    Error::Reported {
+        code: crate::error::ErrorCode::BadUpstream,
+        message: format!("the repository cannot be read: {problem}"),
+        remedy: Some(format!(
+            "check it with `git fsck`; {} is our copy, which may be deleted",
+            repository.display()
+        )),
+    }
+}
+
+fn told(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
