@@ -25,6 +25,7 @@ mod embed;
 mod eval;
 mod index;
 mod keys;
+mod mcp;
 mod models;
 mod offline;
 mod open;
@@ -36,6 +37,7 @@ mod remove;
 mod search;
 mod serve;
 mod served;
+mod setup;
 mod status;
 
 /// Search code and documents by meaning and by word, on your own machine.
@@ -112,6 +114,10 @@ enum Command {
     Status(status::Args),
     /// Serve search and embeddings over HTTP, until Ctrl-C or SIGTERM.
     Serve(serve::Args),
+    /// Serve the tools of the Model Context Protocol to an agent, over standard input and output.
+    Mcp(mcp::Args),
+    /// Tell an agent's program of the tools, in its own configuration.
+    Setup(setup::Args),
     /// Open the server's pages in a browser, signed in.
     Open(open::Args),
     /// Make, list and end the keys that clients of the server show.
@@ -150,6 +156,7 @@ impl Command {
             | Command::Remove(_)
             | Command::Embed(_)
             | Command::Status(_)
+            | Command::Setup(_)
             | Command::Open(_)
             | Command::Keys(_)
             | Command::Audit(_)
@@ -157,6 +164,8 @@ impl Command {
             | Command::Completions(_) => false,
             // It catches the signals itself: its end takes its time.
             Command::Serve(_) => false,
+            // Its client ends it.
+            Command::Mcp(_) => false,
         }
     }
 
@@ -239,6 +248,8 @@ fn execute(cli: Cli) -> Result<()> {
         Command::Embed(args) => embed::run(&context, args),
         Command::Status(args) => status::run(&context, args),
         Command::Serve(args) => serve::run(context, &args),
+        Command::Mcp(args) => mcp::run(&context, &args),
+        Command::Setup(args) => setup::run(&context, &args),
         Command::Open(args) => open::run(&context, &args),
         Command::Keys(args) => keys::run(&context, args),
         Command::Audit(args) => audit::run(&context, args),

@@ -24,8 +24,10 @@ mod extract;
 mod failpoints;
 mod files;
 mod guard;
+mod in_process;
 mod jobs;
 mod listener;
+mod mcp;
 mod measure;
 mod openapi;
 mod pages;
@@ -47,6 +49,7 @@ mod unread_answers;
 mod unread_body;
 mod whole_body;
 
+pub use mcp::Tools;
 pub(crate) use routes::labels;
 
 /// Returns the OpenAPI document as it is served.
@@ -77,6 +80,7 @@ pub(crate) fn without_listener(
         openapi: bytes::Bytes::new(),
         labels: std::sync::Arc::new(measure::RouteLabels::new(&metrics)),
         docs: bytes::Bytes::new(),
+        tools: None,
     }))
 }
 
@@ -84,8 +88,23 @@ fn is_compressible(_: StatusCode, _: Version, _: &HeaderMap, extensions: &Extens
     extensions.get::<Incompressible>().is_none()
 }
 
-/// Puts the layers around the addresses.
+/// Returns the addresses with all that is around them.
 fn service(app: &app::App) -> Router {
+    let addresses = || routes::router(app, app.is_ops);
+    if app.is_ops {
+        return layered(app, addresses());
+    }
+    let api = in_process::InProcess::new(layered(app, addresses()));
+    let tools = app.tools.clone();
+    let tools = tools.unwrap_or_else(|| Tools::of(api.clone()));
+    let faces = addresses()
+        .layer(axum::Extension(tools))
+        .layer(axum::Extension(api));
+    layered(app, faces)
+}
+
+/// Puts the layers around addresses.
+fn layered(app: &app::App, addresses: Router<app::App>) -> Router {
     let compressible = SizeAbove::new(COMPRESS_BYTES_MIN)
         .and(NotForContentType::GRPC)
         .and(NotForContentType::SSE)
@@ -95,7 +114,6 @@ fn service(app: &app::App) -> Router {
         .gzip(true)
         .quality(CompressionLevel::Fastest)
         .compress_when(compressible);
-    let addresses = routes::router(app, app.is_ops);
     #[cfg(debug_assertions)]
     let addresses = addresses.merge(failpoints::router(app));
     addresses

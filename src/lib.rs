@@ -1,6 +1,6 @@
 //! `embedder`: hybrid search over code and documents with its own CPU embedding engine.
 //!
-//! The modules in reading order. Arrows run one way: `{cli, http} → engine → {store, outbound, observability} → {crates,
+//! The modules in reading order. Arrows run one way: `{cli, http} → mcp → engine → {store, outbound, observability} → {crates,
 //! config, error}`.
 //!
 //! - [`error`]: what can go wrong, and the one table of error codes;
@@ -11,6 +11,7 @@
 //! - [`outbound`]: everything that the program calls;
 //! - [`observability`]: metrics and health;
 //! - [`engine`]: the use cases: indexing, searching, models, status, a running server;
+//! - `mcp`: tools for agents;
 //! - [`http`]: the HTTP face of a running server;
 //! - [`cli`]: the command line.
 #![warn(missing_docs)]
@@ -23,6 +24,7 @@ pub mod engine;
 pub mod error;
 pub mod failpoint;
 pub mod http;
+mod mcp;
 pub mod observability;
 pub mod outbound;
 #[cfg(test)]

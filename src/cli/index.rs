@@ -54,6 +54,9 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
             print_plan(&plan)
         };
     }
+    if args.watch {
+        super::mcp::start_server(context)?;
+    }
     let server = served::find_for_model(context)?;
     let report = match &server {
         Some(server) => served::index(context, server, &request, args.watch.then_some(true))?,

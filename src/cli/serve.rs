@@ -73,6 +73,7 @@ pub(super) fn run(context: Context, args: &Args) -> Result<()> {
     let options = Options {
         no_auth: args.no_auth,
         is_for_clients: args.for_clients,
+        tools: None,
     };
     serve(context.config, options)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::activity::Activity;
+use super::mcp::Tools;
 use super::measure::RouteLabels;
 use super::quotas::Quotas;
 use super::unread_answers::UnreadAnswers;
@@ -40,6 +41,8 @@ pub(crate) struct State {
     pub(crate) labels: Arc<RouteLabels>,
     /// The page that shows it.
     pub(crate) docs: Bytes,
+    /// What answers the Model Context Protocol in place of our own tools.
+    pub(crate) tools: Option<Tools>,
 }
 
 /// Marks an answer that is an error by its status alone and is meant as it is: a probe that says no.

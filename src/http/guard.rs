@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::AUTHORIZATION;
@@ -27,6 +28,9 @@ use crate::engine::audit::DenialReason;
 use crate::engine::serving::measure::auth_failure;
 use crate::error::{Error, ErrorCode};
 use crate::observability::metrics::AuthFailure;
+
+/// Longest answer of an address that has no limit of its own.
+const OPEN_ENDED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The one whose request this is.
 #[derive(Clone)]
@@ -134,7 +138,9 @@ pub(super) async fn guard(
     next: Next,
 ) -> Result<Response, Problem> {
     let limits = &app.service.config().server;
-    let time_max = if route.is_bulk {
+    let time_max = if route.is_open_ended {
+        OPEN_ENDED
+    } else if route.is_bulk {
         limits.embed_time_max
     } else {
         limits.request_time_max

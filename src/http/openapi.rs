@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use super::problem::{MEDIA_TYPE, ProblemBody};
 use super::routes::{Needs, ROUTES, Route};
 use super::{
-    admin, collections, documents, drills, embeddings, files, jobs, pages, probes, resilience,
+    admin, collections, documents, drills, embeddings, files, jobs, mcp, pages, probes, resilience,
     search, sessions, sources,
 };
 
@@ -52,6 +52,7 @@ use super::{
         search::in_collection,
         search::in_several,
         search::related,
+        mcp::answer,
         files::read,
         jobs::list,
         jobs::get,

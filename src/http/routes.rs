@@ -6,7 +6,7 @@ use axum::routing::{self, MethodRouter};
 
 use super::app::App;
 use super::{
-    admin, collections, documents, drills, embeddings, files, guard, jobs, pages, probes,
+    admin, collections, documents, drills, embeddings, files, guard, jobs, mcp, pages, probes,
     resilience, search, sessions, sources,
 };
 use crate::engine::access::Scope;
@@ -45,6 +45,8 @@ pub(super) struct Route {
     pub(super) work: Work,
     /// Whether its body may be large and its answer take long.
     pub(super) is_bulk: bool,
+    /// Whether its answer may take as long as it wants: it is made of calls that have limits of their own.
+    pub(super) is_open_ended: bool,
     /// Whether it answers on the ops listener as well.
     pub(super) is_ops: bool,
     handler: fn() -> MethodRouter<App>,
@@ -69,8 +71,21 @@ const fn route(
         needs,
         work: Work::Any,
         is_bulk: false,
+        is_open_ended: false,
         is_ops: false,
         handler,
+    }
+}
+
+const fn open_ended(
+    method: &'static str,
+    path: &'static str,
+    needs: Needs,
+    handler: fn() -> MethodRouter<App>,
+) -> Route {
+    Route {
+        is_open_ended: true,
+        ..route(method, path, needs, handler)
     }
 }
 
@@ -147,6 +162,8 @@ pub(super) static ROUTES: &[Route] = &[
     route("GET", "/v1/collections/{collection}/sources/{id}", Of(CollectionsRead), || routing::get(sources::get)),
     route("GET", "/v1/collections/{collection}/sources/{id}/skipped", Of(CollectionsRead), || routing::get(sources::skipped)),
     route("DELETE", "/v1/collections/{collection}/sources/{id}", Of(SourcesWrite), || routing::delete(sources::delete)),
+
+    open_ended("POST", "/mcp", Key, || routing::post(mcp::answer)),
 
     searching("/v1/collections/{collection}/search", || routing::post(search::in_collection)),
     searching("/v1/search", || routing::post(search::in_several)),

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use super::app::{App, State};
 use super::listener::{Limits, Listener, Stop, StopPhase};
+use super::mcp::Tools;
 use super::measure::{Connections, RouteLabels};
 use super::quotas::Quotas;
 use super::tls::TlsReloader;
@@ -55,6 +56,8 @@ pub struct Options {
     pub no_auth: bool,
     /// Whether a program starts it for itself and others: a newer one may then take its place.
     pub is_for_clients: bool,
+    /// What answers the Model Context Protocol in place of our own tools: for programs that bring their own.
+    pub tools: Option<Tools>,
 }
 
 /// What commands need to find the server.
@@ -142,6 +145,7 @@ impl Server {
                 docs: docs.clone(),
                 openapi: openapi.clone(),
                 labels: Arc::new(RouteLabels::new(&metrics)),
+                tools: options.tools.clone(),
             })
         };
         let limits = Arc::new(limits(service.config()));

@@ -19,12 +19,14 @@ use super::control::Control;
 use crate::error::{Error, ErrorCode, Result};
 
 mod announcement;
+mod asynchronous;
 mod pinned;
 #[cfg(test)]
 mod tests;
 
 use announcement::Announcement;
 pub use announcement::FILE_NAME;
+pub(crate) use asynchronous::{AsyncDaemon, Unanswered};
 
 /// Sent as User-Agent: the server's log tells commands from clients.
 const USER_AGENT: &str = concat!("embedder/", env!("CARGO_PKG_VERSION"));
@@ -269,7 +271,10 @@ fn exchange(request: RequestBuilder) -> reqwest::Result<(StatusCode, Bytes)> {
 }
 
 /// Reads what was asked for, or why it was refused.
-fn understand<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T> {
+///
+/// # Errors
+/// The error that a problem document tells of; an answer that cannot be read.
+pub(crate) fn understand<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T> {
     if !status.is_success() {
         return Err(refusal(status, body));
     }

@@ -11,6 +11,7 @@ mod bad_input;
 mod faults;
 mod git;
 mod ingest;
+mod mcp;
 mod models;
 mod search;
 mod server;

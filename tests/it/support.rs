@@ -10,6 +10,7 @@ pub mod hub;
 pub mod pipeline;
 pub mod port;
 pub mod provider;
+pub mod python;
 pub mod random;
 pub mod server;
 pub mod shim;

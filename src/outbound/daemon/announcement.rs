@@ -25,6 +25,9 @@ pub(super) struct Announcement {
     /// The certificate that it shows, where it speaks TLS.
     #[serde(default)]
     pub(super) tls_cert: Option<PathBuf>,
+    /// Whether a program started it for itself and others, and nobody by hand.
+    #[serde(default)]
+    pub(super) is_for_clients: bool,
 }
 
 impl Announcement {
@@ -69,6 +72,11 @@ impl Announcement {
         ))
     }
 
+    /// Whether it is of an older version than this program.
+    pub(super) fn is_older(&self) -> bool {
+        numbers(&self.version) < numbers(env!("CARGO_PKG_VERSION"))
+    }
+
     /// Returns where the server is reached from this machine.
     ///
     /// # Errors
@@ -95,6 +103,12 @@ impl Announcement {
     }
 }
 
+/// Returns the numbers of a version, by which versions are ordered.
+fn numbers(version: &str) -> Vec<u64> {
+    let parts = version.split(|c: char| !c.is_ascii_digit());
+    parts.take(3).filter_map(|part| part.parse().ok()).collect()
+}
+
 fn malformed(path: &Path) -> Error {
     unavailable(
         format!("{} does not tell of a server", path.display()),
@@ -113,6 +127,7 @@ mod tests {
             url: url.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             tls_cert: None,
+            is_for_clients: false,
         }
     }
 
@@ -127,6 +142,14 @@ mod tests {
         assert_eq!(of(None).unwrap(), None);
         assert_eq!(of(Some(8)).unwrap(), None);
         assert_eq!(of(Some(7)).unwrap().unwrap().url, "http://127.0.0.1:1");
+    }
+
+    #[test]
+    fn versions_are_ordered_by_their_numbers() {
+        assert!(numbers("0.9.0") < numbers("0.10.0"));
+        assert!(numbers("1.0.0") < numbers("1.0.1-beta"));
+        assert!(numbers("") < numbers("0.0.1"));
+        assert!(!announced("http://127.0.0.1:1").is_older());
     }
 
     #[test]

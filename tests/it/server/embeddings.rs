@@ -1,14 +1,15 @@
 //! `/v1/embeddings`, as OpenAI clients use it: what is accepted, what is refused, and that the same text has the same
 //! bits however it comes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 
 use base64::Engine;
 use serde_json::{Value, json};
 
-use crate::support::app::{App, skip};
+use crate::support::app::App;
+use crate::support::python::python_with;
 use crate::support::server::{Answer, TestServer, encoded};
 
 /// A server with the real model, and the name that it goes by.
@@ -325,7 +326,7 @@ fn without_a_model_embedding_says_so_and_what_to_do() {
 #[test]
 fn the_official_client_works_unchanged() {
     let Some(app) = App::with_model() else { return };
-    let Some(python) = python_with_openai() else {
+    let Some(python) = python_with("openai", None) else {
         return;
     };
     let (server, _) = start(&app);
@@ -342,48 +343,4 @@ fn the_official_client_works_unchanged() {
         String::from_utf8_lossy(&output.stderr),
     );
     assert!(output.status.success(), "{out}\n{err}");
-}
-
-/// A Python that has the official client, in an environment of its own that is made once. `None`, after a line that says
-/// so, where the client is not to be had.
-fn python_with_openai() -> Option<PathBuf> {
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .unwrap()
-        .join("venv-openai");
-    let python = venv.join("bin/python");
-    let run = |program: &Path, args: &[&str]| match Command::new(program).args(args).output() {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-        Err(error) => Err(error.to_string()),
-    };
-    if run(&python, &["-c", "import openai"]).is_ok() {
-        return Some(python);
-    }
-    let made = run(
-        Path::new("python3"),
-        &["-m", "venv", venv.to_str().unwrap()],
-    )
-    .and_then(|()| {
-        run(
-            &python,
-            &[
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "openai",
-            ],
-        )
-    });
-    match made {
-        Ok(()) => Some(python),
-        Err(problem) => {
-            skip(&format!(
-                "the official client could not be installed: {problem}"
-            ));
-            None
-        }
-    }
 }

@@ -1,0 +1,152 @@
+//! Over HTTP.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::speech::{initialize, newer, older, send, text_of};
+use crate::support::app::{App, write_tree};
+use crate::support::server::TestServer;
+
+/// A server with a folder that is indexed as `code`.
+fn indexed() -> (App, TestServer, std::path::PathBuf) {
+    let app = App::text_only();
+    let server = TestServer::start(&app, &[], &[]);
+    let folder = app.dir.path().join("project");
+    write_tree(
+        &folder,
+        &[
+            (
+                "src/lamp.py",
+                "def switch_on(lamp):\n    lamp.light = True\n",
+            ),
+            (
+                "src/door.py",
+                "def open_door(door):\n    door.locked = False\n",
+            ),
+        ],
+    );
+    server.index("code", &folder);
+    (app, server, folder)
+}
+
+fn call(server: &TestServer, tool: &str, arguments: &Value) -> Value {
+    let params = json!({"name": tool, "arguments": arguments});
+    let mut messages = send(server, None, &newer(1, "tools/call", params));
+    messages.pop().unwrap()
+}
+
+#[test]
+fn both_versions_are_spoken() {
+    let (_app, server, _) = indexed();
+    let begun = send(&server, None, &initialize()).pop().unwrap();
+    assert_eq!(begun["result"]["protocolVersion"], "2025-11-25", "{begun}");
+    assert_eq!(begun["result"]["serverInfo"]["name"], "embedder");
+    let list = older(1, "tools/list", &json!({}));
+    let older = send(&server, None, &list).pop().unwrap();
+    let newer = send(&server, None, &newer(1, "tools/list", json!({})));
+    let names = |message: &Value| -> Vec<String> {
+        let tools = message["result"]["tools"].as_array().unwrap().iter();
+        tools
+            .map(|tool| tool["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let expected = ["search", "related", "read", "index", "status"];
+    assert_eq!(names(&older), expected);
+    assert_eq!(names(newer.last().unwrap()), expected);
+}
+
+#[test]
+fn what_a_model_has_to_read_is_short() {
+    let app = App::text_only();
+    let server = TestServer::start(&app, &[], &[]);
+    server.index("code", &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let counted = tiktoken_rs::o200k_base().unwrap();
+    let list = send(&server, None, &newer(1, "tools/list", json!({})));
+    let tools = list.last().unwrap()["result"]["tools"].to_string();
+    let tokens = counted.encode_ordinary(&tools).len();
+    eprintln!("tools/list: {tokens} tokens");
+    assert!(tokens <= 1_500, "{tokens}");
+    for query in [
+        "where are settings validated",
+        "how is a request refused when the server is full",
+        "parse",
+        "fn main",
+    ] {
+        let found = call(&server, "search", &json!({"query": query}));
+        let tokens = counted.encode_ordinary(text_of(&found)).len();
+        eprintln!("{query}: {tokens} tokens");
+        assert!(tokens <= 1_500, "{tokens}: {}", text_of(&found));
+        assert!(tokens >= 500, "{tokens}: {}", text_of(&found));
+    }
+}
+
+#[test]
+fn what_is_found_can_be_read() {
+    let (_app, server, _) = indexed();
+    let found = call(&server, "search", &json!({"query": "switch_on"}));
+    let text = text_of(&found);
+    assert!(text.contains("`code`: 2 files"), "{text}");
+    assert!(text.contains("src/lamp.py:1-2"), "{text}");
+    assert!(text.contains("1| def switch_on(lamp):"), "{text}");
+    let read = call(&server, "read", &json!({"path": "src/door.py"}));
+    assert!(
+        text_of(&read).contains("2|     door.locked = False"),
+        "{read}"
+    );
+    let related = call(
+        &server,
+        "related",
+        &json!({"path": "src/door.py", "line": 1}),
+    );
+    assert_eq!(related["result"]["isError"], false, "{related}");
+    let status = call(&server, "status", &json!({}));
+    assert!(text_of(&status).contains("- `code`"), "{status}");
+}
+
+#[test]
+fn what_is_wrong_is_told_to_the_model() {
+    let (_app, server, _) = indexed();
+    let check = |tool: &str, arguments: Value, expected: &str| {
+        let answer = call(&server, tool, &arguments);
+        assert_eq!(answer["result"]["isError"], true, "{answer}");
+        assert!(text_of(&answer).contains(expected), "{answer}");
+    };
+    check("search", json!({}), "`query`");
+    check("search", json!({"query": "x", "limit": 0}), "1 to 50");
+    check("search", json!({"query": "x", "colour": 1}), "`colour`");
+    check(
+        "search",
+        json!({"query": "x", "collection": "none"}),
+        "none",
+    );
+    check("read", json!({"path": "src/none.py"}), "src/none.py");
+    check("index", json!({"path": "/etc"}), "forbidden");
+    let unknown = call(&server, "delete", &json!({}));
+    assert_eq!(unknown["error"]["code"], -32602, "{unknown}");
+}
+
+#[test]
+fn tools_may_do_what_the_key_may() {
+    let (_app, server, _) = indexed();
+    server.make_documents("secret");
+    server.write("secret", &[("a", "The password is swordfish.")]);
+    let key = server.key(&["search", "collections:read"], Some(&["code"]));
+    let message = newer(
+        1,
+        "tools/call",
+        json!({"name": "search", "arguments": {"query": "swordfish"}}),
+    );
+    let answer = server
+        .ask("POST", "/mcp")
+        .key(&key)
+        .header("accept", "application/json, text/event-stream")
+        .header("mcp-protocol-version", "2026-07-28")
+        .header("mcp-method", "tools/call")
+        .header("mcp-name", "search")
+        .json(&message)
+        .send();
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert!(!answer.text.contains("password"), "{}", answer.text);
+    assert!(answer.text.contains("`code`"), "{}", answer.text);
+}
