@@ -16,6 +16,7 @@ mod admin;
 mod app;
 mod browser;
 mod collections;
+mod dashboard;
 mod documents;
 pub(crate) mod drills;
 mod embeddings;

@@ -19,7 +19,7 @@ pub(super) const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The session's cookie. The prefix binds it to this host, and where there is TLS, to TLS.
+/// The session's cookie.
 const COOKIE_NAME: &str = "embedder_session";
 
 /// Refuses a request that is addressed to another name. An address in numbers cannot be rebound, so any is fine.
@@ -62,9 +62,12 @@ pub(super) fn check_origin(headers: &HeaderMap, uri: &Uri, is_tls: bool) -> Resu
         Some(host) => host.to_str().unwrap_or_default(),
         None => uri.authority().map_or("", |authority| authority.as_str()),
     };
-    let scheme = if is_tls { "https" } else { "http" };
-    let own = format!("{scheme}://{authority}");
-    if !authority.is_empty() && origin.as_bytes().eq_ignore_ascii_case(own.as_bytes()) {
+    let is_own = |scheme: &str| {
+        let own = format!("{scheme}://{authority}");
+        origin.as_bytes().eq_ignore_ascii_case(own.as_bytes())
+    };
+    // Without TLS of our own something before us may have it; whoever has a certificate for our name is no other site.
+    if !authority.is_empty() && (is_own("https") || (!is_tls && is_own("http"))) {
         return Ok(());
     }
     Err(refused())
@@ -176,11 +179,19 @@ mod tests {
             vec![(ORIGIN, "null")],
             vec![(ORIGIN, "http://evil.example")],
             vec![(ORIGIN, "http://127.0.0.1:9999")],
-            vec![(ORIGIN, "https://127.0.0.1:7878")],
             vec![(ORIGIN, "http://127.0.0.1:7878.evil.example")],
+            vec![(ORIGIN, "https://127.0.0.1:7878.evil.example")],
         ] {
             assert!(!is_ours(&foreign), "{foreign:?}");
         }
+        // A proxy before us may speak TLS; where we do, nobody else is us without.
+        let of = |origin, is_tls| {
+            let all = headers(&[(ORIGIN, origin), host.clone()]);
+            check_origin(&all, &Uri::from_static("/"), is_tls).is_ok()
+        };
+        assert!(of("https://127.0.0.1:7878", false));
+        assert!(of("https://127.0.0.1:7878", true));
+        assert!(!of("http://127.0.0.1:7878", true));
     }
 
     #[test]

@@ -227,6 +227,11 @@ fn identify(
         note(app, reason, key_id, address, route.path);
         problem
     };
+    if route.needs == Needs::Form {
+        // A form cannot send the header that a session needs to change something; what it holds in its place is looked at
+        // by the address that does what is asked.
+        return Ok(None);
+    }
     if app.no_auth {
         return Ok(Some(app.service.access.anonymous()));
     }
@@ -265,7 +270,7 @@ fn identify(
     };
     let Some(principal) = principal else {
         return match route.needs {
-            Needs::Nothing => Ok(None),
+            Needs::Nothing | Needs::Form => Ok(None),
             Needs::Key | Needs::Scope(_) => {
                 let problem = denied(DenialReason::NoKey, None, no_key());
                 app.quotas.without_key(address, at, app.service.metrics())?;

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{ACCEPT, CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -14,7 +14,7 @@ use super::activity::InUse;
 use super::app::App;
 use super::listener::Peer;
 use super::measure::UnderWay;
-use super::problem::Problem;
+use super::problem::{Problem, Reader};
 use super::routes::UNMATCHED;
 use super::trace::{REQUEST_ID, RequestNames, TRACEPARENT};
 use super::unread_body::ReadToEnd;
@@ -43,14 +43,14 @@ pub(super) async fn pipeline(State(app): State<App>, mut request: Request, next:
         %method,
         route,
     );
-    let for_openai = route.starts_with("/v1/embeddings") || route.starts_with("/v1/models");
+    let reader = reader_of(route, &request);
     request.extensions_mut().insert(names.clone());
     let request = request.map(ReadToEnd::around);
     let under_way = UnderWay::begin(app.service.metrics(), &app.labels, route);
     let _in_use = (!is_probe(route)).then(|| InUse::by_request(&app));
     let handled = handle(&app, request, next).instrument(span.clone()).await;
     let _entered = span.enter();
-    let (mut response, sampled) = finish(&app, &method, handled, &names, for_openai);
+    let (mut response, sampled) = finish(&app, &method, handled, &names, reader);
     let headers = response.headers_mut();
     set(headers, REQUEST_ID, &names.id);
     set(headers, TRACEPARENT, &names.traceparent());
@@ -77,6 +77,24 @@ pub(super) async fn pipeline(State(app): State<App>, mut request: Request, next:
         );
     }
     response
+}
+
+/// Returns who reads the answer: a browser that asks for a page shows it to somebody.
+fn reader_of(route: &str, request: &Request) -> Reader {
+    if route.starts_with("/v1/embeddings") || route.starts_with("/v1/models") {
+        return Reader::OpenAiClient;
+    }
+    let path = request.uri().path();
+    let accept = request.headers().get(ACCEPT);
+    let wants_page = accept.is_some_and(|accept| {
+        let accept = accept.to_str().unwrap_or_default();
+        accept.contains("text/html")
+    });
+    if wants_page && !path.starts_with("/v1/") && path != "/mcp" {
+        Reader::Person
+    } else {
+        Reader::Client
+    }
 }
 
 /// Checks what concerns every address, and lets no panic through.
@@ -126,7 +144,7 @@ fn finish(
     method: &Method,
     response: Response,
     names: &RequestNames,
-    for_openai: bool,
+    reader: Reader,
 ) -> (Response, Sampled) {
     let status = response.status();
     let count = |problem: &Problem| -> Sampled {
@@ -139,7 +157,7 @@ fn finish(
         sampled
     };
     let render = |problem: &Problem| {
-        let rendered = problem.render(&names.id, &names.trace_id, for_openai);
+        let rendered = problem.render(&names.id, &names.trace_id, reader);
         keep_headers(&response, rendered)
     };
     if let Some(problem) = response.extensions().get::<Problem>() {

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::dashboard;
 use super::quotas::set_fields;
 use crate::error::{Error, ErrorCode, Full, LogLevel};
 use crate::observability::log_sampler::Sampled;
@@ -23,6 +24,17 @@ const DETAIL_BYTES_MAX: usize = 1_000;
 
 /// When a client should come back where nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Who reads an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// A program.
+    Client,
+    /// A program that reads errors as OpenAI writes them.
+    OpenAiClient,
+    /// Somebody who looks at a page.
+    Person,
+}
 
 /// An error on its way to the client.
 #[derive(Debug, Clone)]
@@ -45,19 +57,19 @@ pub(super) struct ProblemBody {
     /// Always `about:blank`: `code` tells kinds apart.
     r#type: &'static str,
     /// What the code means.
-    title: &'static str,
+    pub(super) title: &'static str,
     /// The HTTP status.
     status: u16,
     /// The stable code.
     code: &'static str,
     /// What happened this time.
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
+    pub(super) detail: Option<String>,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<String>,
+    pub(super) remedy: Option<String>,
     /// The id of the request, which the server's log has as well.
-    request_id: String,
+    pub(super) request_id: String,
     /// The id of the trace.
     trace_id: String,
     /// Whether the same request can succeed later.
@@ -139,7 +151,7 @@ impl Problem {
     }
 
     /// Writes the document.
-    pub(super) fn render(&self, request_id: &str, trace_id: &str, for_openai: bool) -> Response {
+    pub(super) fn render(&self, request_id: &str, trace_id: &str, reader: Reader) -> Response {
         let retry_after =
             self.retry_after
                 .or((self.code.is_transient() && self.code.http_status() == 503)
@@ -149,7 +161,7 @@ impl Problem {
             .remedy
             .as_deref()
             .map(|text| cut(text, DETAIL_BYTES_MAX));
-        let error = for_openai.then(|| OpenAiError {
+        let error = (reader == Reader::OpenAiClient).then(|| OpenAiError {
             message: match (&detail, &remedy) {
                 (Some(detail), Some(remedy)) => format!("{detail} ({remedy})"),
                 (Some(detail), None) => detail.clone(),
@@ -173,10 +185,15 @@ impl Problem {
                 .map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
             error,
         };
-        let bytes = serde_json::to_vec(&body).unwrap_or_default();
-        let mut response = (self.status(), bytes).into_response();
+        let mut response = if reader == Reader::Person {
+            dashboard::refusal(&body)
+        } else {
+            let bytes = serde_json::to_vec(&body).unwrap_or_default();
+            let kind = HeaderValue::from_static(MEDIA_TYPE);
+            ([(header::CONTENT_TYPE, kind)], bytes).into_response()
+        };
+        *response.status_mut() = self.status();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(after) = retry_after {
             let seconds = after.as_millis().div_ceil(1_000).max(1);
@@ -291,8 +308,8 @@ mod tests {
     use super::*;
     use crate::store::StoreError;
 
-    fn body(problem: &Problem, for_openai: bool) -> serde_json::Value {
-        let response = problem.render("request-1", "trace-1", for_openai);
+    fn body(problem: &Problem, reader: Reader) -> serde_json::Value {
+        let response = problem.render("request-1", "trace-1", reader);
         assert_eq!(response.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
         let bytes = futures_util::FutureExt::now_or_never(axum::body::to_bytes(
             response.into_body(),
@@ -304,7 +321,7 @@ mod tests {
     #[test]
     fn every_code_gives_a_problem_document_of_its_status() {
         for &code in ErrorCode::ALL {
-            let body = body(&Problem::new(code, "what happened"), false);
+            let body = body(&Problem::new(code, "what happened"), Reader::Client);
             assert_eq!(body["status"], code.http_status());
             assert_eq!(body["code"], code.name());
             assert_eq!(body["request_id"], "request-1");
@@ -341,7 +358,7 @@ mod tests {
         for error in errors {
             let problem = Problem::from(error);
             assert!(problem.code.http_status() >= 500);
-            let text = body(&problem, true).to_string();
+            let text = body(&problem, Reader::OpenAiClient).to_string();
             assert!(!text.contains("canary"), "{text}");
             assert!(problem.cause.unwrap().contains("canary"));
         }
@@ -351,7 +368,7 @@ mod tests {
     fn openai_clients_find_the_shape_they_read() {
         let problem = Problem::new(ErrorCode::InvalidRequest, "it is too long")
             .with_remedy("send `truncate`");
-        let body = body(&problem, true);
+        let body = body(&problem, Reader::OpenAiClient);
         assert_eq!(body["error"]["type"], "invalid_request_error");
         assert_eq!(body["error"]["message"], "it is too long (send `truncate`)");
     }
@@ -363,10 +380,10 @@ mod tests {
             what: "the queue is full".to_owned(),
             retry_after: Duration::from_millis(1_200),
         });
-        let response = problem.render("r", "t", false);
+        let response = problem.render("r", "t", Reader::Client);
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()[header::RETRY_AFTER], "2");
-        assert_eq!(body(&problem, false)["retry_after_ms"], 1_200);
+        assert_eq!(body(&problem, Reader::Client)["retry_after_ms"], 1_200);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use axum::routing::{self, MethodRouter};
 
 use super::app::App;
 use super::{
-    admin, collections, documents, drills, embeddings, files, guard, jobs, mcp, pages, probes,
-    resilience, search, sessions, sources,
+    admin, collections, dashboard, documents, drills, embeddings, files, guard, jobs, mcp, pages,
+    probes, resilience, search, sessions, sources,
 };
 use crate::engine::access::Scope;
 
@@ -16,6 +16,8 @@ use crate::engine::access::Scope;
 pub(super) enum Needs {
     /// Nothing.
     Nothing,
+    /// What a form of our own pages holds: the page's handler shows it to the address that does what is asked.
+    Form,
     /// A key, of any scope.
     Key,
     /// A key of this scope.
@@ -49,6 +51,15 @@ pub(super) struct Route {
     pub(super) is_open_ended: bool,
     /// Whether it answers on the ops listener as well.
     pub(super) is_ops: bool,
+    /// Whether it is a page of the dashboard, and no part of the API.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "the documentation of the API is compared with the rest"
+        )
+    )]
+    pub(super) is_page: bool,
     handler: fn() -> MethodRouter<App>,
 }
 
@@ -73,6 +84,7 @@ const fn route(
         is_bulk: false,
         is_open_ended: false,
         is_ops: false,
+        is_page: false,
         handler,
     }
 }
@@ -85,6 +97,18 @@ const fn open_ended(
 ) -> Route {
     Route {
         is_open_ended: true,
+        ..route(method, path, needs, handler)
+    }
+}
+
+const fn page(
+    method: &'static str,
+    path: &'static str,
+    needs: Needs,
+    handler: fn() -> MethodRouter<App>,
+) -> Route {
+    Route {
+        is_page: true,
         ..route(method, path, needs, handler)
     }
 }
@@ -122,7 +146,7 @@ const fn ops(path: &'static str, needs: Needs, handler: fn() -> MethodRouter<App
     }
 }
 
-use Needs::{Key, Nothing, Scope as Of};
+use Needs::{Form, Key, Nothing, Scope as Of};
 use Scope::{
     AdminAudit, AdminBreakers, AdminKeys, AdminRoots, CollectionsRead, CollectionsWrite, Embed,
     OpsRead, Search as Searching, SourcesWrite,
@@ -137,7 +161,18 @@ pub(super) static ROUTES: &[Route] = &[
     ops("/health", Nothing, || routing::get(probes::health)),
     ops("/metrics", Of(OpsRead), || routing::get(probes::metrics)),
 
-    route("GET", "/", Nothing, || routing::get(pages::start)),
+    page("GET", "/", Nothing, || routing::get(dashboard::overview)),
+    page("GET", "/search", Nothing, || routing::get(dashboard::search)),
+    page("GET", "/collections/{collection}", Nothing, || routing::get(dashboard::collection)),
+    page("GET", "/collections/{collection}/files/{path}", Nothing, || routing::get(dashboard::file)),
+    page("GET", "/jobs", Nothing, || routing::get(dashboard::jobs)),
+    page("GET", "/jobs/{id}", Nothing, || routing::get(dashboard::job)),
+    page("POST", "/jobs/{id}/cancel", Form, || dashboard::form(dashboard::cancel_job)),
+    page("GET", "/live", Nothing, || routing::get(dashboard::live)),
+    page("GET", "/sign-in", Nothing, || routing::get(dashboard::sign_in)),
+    page("POST", "/sign-in", Form, || dashboard::form(dashboard::signed_in)),
+    page("POST", "/sign-out", Form, || dashboard::form(dashboard::sign_out)),
+    page("GET", "/assets/{name}", Nothing, || routing::get(dashboard::asset)),
     route("GET", "/docs", Nothing, || routing::get(pages::docs)),
     route("GET", "/openapi.json", Nothing, || routing::get(pages::openapi)),
     route("GET", "/session", Nothing, || routing::get(sessions::redeem)),

@@ -111,6 +111,7 @@ mod tests {
         // This file, and another language's.
         check(include_str!("tokens.rs"));
         check(include_str!("tools.rs"));
+        check(include_str!("../http/dashboard/style.css"));
         check(include_str!("../../scripts/mcp-client.py"));
         check(include_str!("../../docs/agents.md"));
         check(include_str!("../../justfile"));

@@ -8,6 +8,7 @@
 
 mod answers;
 mod bad_input;
+mod dashboard;
 mod faults;
 mod git;
 mod ingest;

@@ -1,6 +1,7 @@
 //! What several test modules share.
 
 pub mod app;
+pub mod chromium;
 pub mod clock;
 pub mod disk;
 pub mod fault_proxy;

@@ -231,7 +231,7 @@ fn a_session_changes_something_only_with_what_its_own_pages_know() {
     let browser = Browser::sign_in(&server, &server.admin);
     let other = Browser::sign_in(&server, &server.admin);
     let start = browser.ask("GET", "/").send().with_status(200);
-    assert!(start.text.contains("Signed in"), "{}", start.text);
+    assert!(start.text.contains("Sign out"), "{}", start.text);
     assert_eq!(start.header("x-frame-options"), "DENY");
     let csrf = browser.csrf();
     assert_ne!(csrf, other.csrf());
@@ -282,9 +282,89 @@ fn a_session_changes_something_only_with_what_its_own_pages_know() {
         .ask("GET", "/v1/whoami")
         .send()
         .problem(401, "unauthenticated");
-    let start = browser.ask("GET", "/").send().with_status(200);
-    assert!(!start.text.contains("Signed in"), "{}", start.text);
+    let start = browser.ask("GET", "/").send().with_status(303);
+    assert_eq!(start.header("location"), "/sign-in");
     other.ask("GET", "/v1/whoami").send().ok();
+}
+
+#[test]
+fn every_page_asks_who_is_there_and_every_form_for_what_its_own_page_knows() {
+    let app = App::text_only();
+    let server = TestServer::start(&app, &[], &[]);
+    server.make_documents("notes");
+    let pages = [
+        "/",
+        "/search",
+        "/search?q=text",
+        "/collections/notes",
+        "/collections/notes/files/a",
+        "/jobs",
+        "/jobs/job_1",
+        "/live?page=overview",
+    ];
+    for page in pages {
+        let answer = server.ask("GET", page).no_key().send().with_status(303);
+        assert_eq!(answer.header("location"), "/sign-in", "{page}");
+    }
+    let browser = Browser::sign_in(&server, &server.admin);
+    for page in &pages[..7] {
+        let answer = browser
+            .ask("GET", page)
+            .header("accept", "text/html")
+            .send();
+        let policy = answer.header("content-security-policy");
+        assert!(
+            policy.contains("default-src 'none'") && !policy.contains("unsafe"),
+            "{policy}"
+        );
+        assert_eq!(answer.header("cache-control"), "no-store", "{page}");
+        assert!(
+            answer.header("content-type").starts_with("text/html"),
+            "{page}"
+        );
+    }
+    let form = |path: &str, body: &str| {
+        browser
+            .ask("POST", path)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body)
+            .send()
+    };
+    for body in ["", "csrf=", "csrf=guessed", "csrf=%0d%0ax"] {
+        for path in ["/sign-out", "/jobs/job_1/cancel"] {
+            let answer = form(path, body);
+            assert!(
+                (400..=403).contains(&answer.status),
+                "{path} {body}: {}",
+                answer.status
+            );
+        }
+    }
+    browser.ask("GET", "/v1/whoami").send().ok();
+    let csrf = browser.csrf();
+    form("/jobs/job_1/cancel", &format!("csrf={csrf}")).with_status(404);
+    let out = form("/sign-out", &format!("csrf={csrf}")).with_status(303);
+    assert!(out.header("set-cookie").contains("Max-Age=0"));
+    browser
+        .ask("GET", "/v1/whoami")
+        .send()
+        .problem(401, "unauthenticated");
+    let wrong = form("/sign-in", "key=emb_nothing").with_status(401);
+    assert!(wrong.text.contains("does not open anything"));
+    let right = form("/sign-in", &format!("key={}", server.admin)).with_status(303);
+    assert!(right.header("location").starts_with("/session?token="));
+    let style = server
+        .ask("GET", "/sign-in")
+        .no_key()
+        .send()
+        .with_status(200)
+        .text;
+    let style = style
+        .split('"')
+        .find(|part| part.ends_with(".css"))
+        .unwrap();
+    let style = server.ask("GET", style).no_key().send().with_status(200);
+    assert!(style.header("cache-control").contains("immutable"));
 }
 
 #[test]

@@ -103,7 +103,6 @@ fn every_address_but_the_open_ones_asks_for_a_key_and_tells_nobody_why_one_is_wr
     assert_eq!(
         open,
         [
-            "GET /",
             "GET /docs",
             "GET /health",
             "GET /livez",
