@@ -48,6 +48,10 @@ bench-server *args:
 bench-overload *args:
     cargo run --release -- bench overload {{args}}
 
+# What agents and people wait for: a saved file, another branch, the bridge; and what an idle server takes.
+bench-agents *args:
+    cargo run --release -- bench agents {{args}}
+
 # Acknowledged documents survive 200 kills at random moments.
 soak-kills:
     EMBEDDER_TEST_KILLS=200 cargo test --test it server::crash -- --nocapture

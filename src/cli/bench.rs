@@ -12,6 +12,7 @@ use crate::engine::bench::{self, Latency, Spread};
 use crate::engine::embed::Embedder;
 use crate::error::{Error, Result};
 
+mod agents;
 mod overload;
 mod server;
 
@@ -44,6 +45,8 @@ enum Command {
     },
     /// The running server beside the encoder alone, under load, and from its start until it is ready.
     Server(server::Args),
+    /// What agents and people wait for: a saved file, another branch, the bridge; and a server that has nothing to do.
+    Agents(agents::Args),
     /// The running server under more load than it can serve, and beside it what others and probes notice.
     Overload(overload::Args),
     /// Make the load of a plan on standard input; `overload` runs this by itself.
@@ -106,6 +109,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
         } => search(context, chunks, &corpus),
         Command::Index { chunks, corpus } => index(context, chunks, &corpus),
         Command::Server(args) => server::run(context, args),
+        Command::Agents(args) => agents::run(context, &args),
         Command::Overload(args) => overload::run(context, &args),
         Command::OverloadClient => overload::client(context),
     }

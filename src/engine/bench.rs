@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub mod agents;
 pub mod corpus;
+mod cpu;
 pub mod index;
 pub mod overload;
 pub mod search;

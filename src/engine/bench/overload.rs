@@ -22,7 +22,6 @@ use crate::error::{Error, Result};
 
 mod answer;
 mod bars;
-mod cpu;
 mod curve;
 mod fairness;
 mod generator;

@@ -39,7 +39,7 @@ pub(in crate::engine::bench) struct Client {
 pub(in crate::engine::bench) struct Answer<'a> {
     pub(in crate::engine::bench) status: u16,
     head: &'a str,
-    pub(super) body: &'a [u8],
+    pub(in crate::engine::bench) body: &'a [u8],
 }
 
 impl Request {

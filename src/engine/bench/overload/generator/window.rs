@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::board::Counted;
-use crate::engine::bench::overload::cpu::cpu_time_of;
+use crate::engine::bench::cpu::cpu_time_of;
 use crate::engine::bench::overload::plan::PhasePlan;
 
 /// When a phase begins, is measured and ends, and the processor time of the server meanwhile.
