@@ -103,8 +103,8 @@ impl<'a> Watched<'a> {
     /// Switches branches again and again.
     pub(super) fn switched(&mut self) -> Result<Switched> {
         let (mut ms, mut reads) = (Vec::new(), Vec::new());
+        thread::sleep(PAUSE);
         for number in 0..SWITCHES {
-            thread::sleep(PAUSE);
             let branch = if number.is_multiple_of(2) {
                 Branch::Other
             } else {
@@ -113,6 +113,8 @@ impl<'a> Watched<'a> {
             let before = self.files_read()?;
             self.tree.switch(branch)?;
             ms.push(self.until(branch.word(), self.tree.different())?);
+            // A look is counted when it ends, and there may be one more.
+            thread::sleep(PAUSE);
             reads.push(self.files_read()? - before);
         }
         Ok(Switched {
