@@ -52,16 +52,19 @@ impl ParsedQuery {
         let mut words = Vec::new();
         let mut terms = Vec::new();
         let mut stop_terms = Vec::new();
-        for identifier in identifiers(text) {
-            let is_compound = parts(identifier).nth(1).is_some();
-            let is_stop = !is_compound && is_stop_word(&identifier.to_lowercase());
-            for part in parts(identifier) {
-                let word = analyser.stem(part);
-                push_distinct(&mut words, word);
-                push_distinct(if is_stop { &mut stop_terms } else { &mut terms }, word);
-            }
-            if is_compound && let Some(whole) = whole(identifier) {
-                push_distinct(&mut terms, &whole);
+        for token in text.split_whitespace() {
+            let is_prose = !is_joined(token);
+            for identifier in identifiers(token) {
+                let is_compound = parts(identifier).nth(1).is_some();
+                let is_stop = is_prose && !is_compound && is_stop_word(&identifier.to_lowercase());
+                for part in parts(identifier) {
+                    let word = analyser.stem(part);
+                    push_distinct(&mut words, word);
+                    push_distinct(if is_stop { &mut stop_terms } else { &mut terms }, word);
+                }
+                if is_compound && let Some(whole) = whole(identifier) {
+                    push_distinct(&mut terms, &whole);
+                }
             }
         }
         if terms.is_empty() {
@@ -85,6 +88,16 @@ impl ParsedQuery {
     pub(crate) fn has_word(&self, word: &str) -> bool {
         self.words.iter().any(|known| known == word)
     }
+}
+
+/// Whether a word joins names, as `handle.py`, `code/find` and `Find::by` do: what stands in them is named, and says something.
+/// `and/or` joins nothing that does.
+fn is_joined(token: &str) -> bool {
+    let inner = token.trim_matches(|c: char| !c.is_alphanumeric() && c != '_');
+    [".", "/", "\\", "::"]
+        .iter()
+        .any(|joint| inner.contains(joint))
+        && identifiers(inner).any(|identifier| !is_stop_word(&identifier.to_lowercase()))
 }
 
 fn push_distinct(terms: &mut Vec<String>, term: &str) {
@@ -261,6 +274,13 @@ mod tests {
             &["find", "by", "id", "=find_by_id"],
             &["find_by_id"],
         );
+        check(
+            "where is src/handle.py",
+            Shape::Prose,
+            &["src", "handl", "py"],
+            &[],
+        );
+        check("read and/or write", Shape::Prose, &["read", "write"], &[]);
         let query = ParsedQuery::parse("how to parse");
         assert_eq!(query.terms, ["pars"]);
         assert_eq!(query.words, ["how", "to", "pars"]);
