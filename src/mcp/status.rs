@@ -19,6 +19,9 @@ use crate::store::CollectionKind;
 /// Collections that are told of; more are counted.
 const COLLECTIONS_MAX: usize = 40;
 
+/// Of a commit, enough to tell it from others.
+const COMMIT_CHARS: usize = 12;
+
 /// Jobs that are told of.
 const JOBS_MAX: usize = 10;
 
@@ -161,6 +164,10 @@ pub(super) fn state_of(collection: &CollectionView) -> String {
             state.push_str(", not indexed to its end");
         }
         None => {}
+    }
+    if let Some(commit) = &freshness.indexed_commit {
+        let shown: String = commit.chars().take(COMMIT_CHARS).collect();
+        let _ = write!(state, ", commit {shown}");
     }
     if let Some(problem) = &freshness.watch_problem {
         let _ = write!(state, ", not watched: {}", in_a_line(problem));

@@ -56,6 +56,9 @@ pub struct Freshness {
     /// Why that is not so of a folder that should be watched.
     #[serde(default)]
     pub watch_problem: Option<String>,
+    /// The commit that is indexed, where the collection is made of one repository.
+    #[serde(default)]
+    pub indexed_commit: Option<String>,
     /// Whether a job is bringing it up to date now, or is waiting to.
     pub indexing: bool,
 }
@@ -343,6 +346,10 @@ impl Service {
             updated_ms: updated.min().flatten(),
             watched: !indexed.is_empty() && indexed.iter().all(|source| self.is_watching(source)),
             watch_problem: problems.next(),
+            indexed_commit: match indexed[..] {
+                [source] => source.commit.clone(),
+                _ => None,
+            },
             indexing: self.jobs.are_open_for(&live.collection().name),
         })
     }

@@ -96,12 +96,18 @@ fn a_repository_is_fetched_and_searched_and_fetched_again() {
     let listed = server.get("/v1/collections/code/sources").ok();
     assert_eq!(listed["sources"][0]["commit"], second, "{listed}");
     assert_eq!(listed["sources"].as_array().unwrap().len(), 1);
+    let indexed_commit = || {
+        let collection = server.get("/v1/collections/code").ok();
+        collection["freshness"]["indexed_commit"].clone()
+    };
+    assert_eq!(indexed_commit(), second);
 
     // A second branch is a source of its own.
     repository.commit("side", &[("src/cellar.rs", "pub fn dig_cellar() {}\n")]);
     let job = fetch(&server, &json!({"url": url, "ref": "side"}));
     assert_eq!(job["state"], "done", "{job}");
     assert_eq!(server.find("code", "dig_cellar"), ["src/cellar.rs"]);
+    assert!(indexed_commit().is_null());
     let copies = app.data_dir().join("repositories");
     let folders = || {
         let entries = std::fs::read_dir(&copies).unwrap().flatten();
