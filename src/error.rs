@@ -113,6 +113,8 @@ error_codes! {
     CrossSite = "cross_site", 403, 77, false, Warn;
     /// The address exists, this method of it does not.
     MethodNotAllowed = "method_not_allowed", 405, 64, false, Debug;
+    /// The client takes no form that the answer has.
+    NotAcceptable = "not_acceptable", 406, 64, false, Debug;
     /// The body did not arrive in time.
     RequestTimeout = "request_timeout", 408, 75, true, Debug;
     /// Something of that name is there already and is different.

@@ -9,11 +9,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::HeaderName;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::response::Response;
+use axum::http::{HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
 use rmcp::handler::server::ServerHandler;
 use rmcp::model::Extensions;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
@@ -23,11 +24,15 @@ use tower::util::BoxCloneSyncService;
 
 use super::app::Final;
 use super::in_process::InProcess;
-use crate::error::{Error, Result};
+use super::problem::Problem;
+use crate::error::{Error, ErrorCode, Result};
 use crate::mcp::{Caller, Doors, McpHandler, Root};
 
 /// The folder that the caller works in, where it is on this machine.
 const ROOT: HeaderName = HeaderName::from_static("x-embedder-root");
+
+/// What is read of a refusal.
+const REFUSAL_BYTES_MAX: usize = 4_096;
 
 /// What answers the protocol.
 #[derive(Clone)]
@@ -69,9 +74,30 @@ impl fmt::Debug for Tools {
               (status = 202, description = "A notification was taken")))]
 pub(super) async fn answer(Extension(tools): Extension<Tools>, request: Request) -> Response {
     let Ok(mut answer) = tools.0.oneshot(request).await;
-    // What is wrong is said as the protocol has it.
+    let is_plain = answer
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if answer.status().is_client_error() && is_plain {
+        return refusal(answer).await.into_response();
+    }
+    // What is wrong with a message is said as the protocol has it.
     answer.extensions_mut().insert(Final);
     answer
+}
+
+/// Says as everywhere why a request was refused before the protocol had a word.
+async fn refusal(answer: Response) -> Problem {
+    let code = match answer.status() {
+        StatusCode::NOT_ACCEPTABLE => ErrorCode::NotAcceptable,
+        StatusCode::PAYLOAD_TOO_LARGE => ErrorCode::TooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => ErrorCode::UnsupportedMediaType,
+        _ => ErrorCode::MalformedRequest,
+    };
+    let text = to_bytes(answer.into_body(), REFUSAL_BYTES_MAX).await;
+    let text = text.unwrap_or_default();
+    let remedy = "send one JSON-RPC message as application/json, and `Accept: application/json, text/event-stream`";
+    Problem::new(code, String::from_utf8_lossy(&text)).with_remedy(remedy)
 }
 
 impl Doors for InProcess {

@@ -150,3 +150,25 @@ fn tools_may_do_what_the_key_may() {
     assert!(!answer.text.contains("password"), "{}", answer.text);
     assert!(answer.text.contains("`code`"), "{}", answer.text);
 }
+
+#[test]
+fn what_is_no_message_is_refused_as_everywhere() {
+    let (_app, server, _) = indexed();
+    let message = newer(1, "tools/list", json!({}));
+    let to = || server.ask("POST", "/mcp");
+    let of = |kind: &str| {
+        to().header("accept", "application/json")
+            .header("content-type", kind)
+    };
+    to().json(&message).send().problem(406, "not_acceptable");
+    of("application/json")
+        .body(message.to_string())
+        .send()
+        .problem(406, "not_acceptable");
+    let both = "application/json, text/event-stream";
+    to().header("accept", both)
+        .header("content-type", "text/plain")
+        .body(message.to_string())
+        .send()
+        .problem(415, "unsupported_media_type");
+}
