@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::mcp::{McpHandler, Root};
 
 mod bridge;
+pub(super) mod log;
 mod starting;
 
 use bridge::Bridge;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Context, served};
+use super::{Context, mcp, served};
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::server::{Options, serve};
 
@@ -69,6 +69,9 @@ pub(super) fn run(context: Context, args: &Args) -> Result<()> {
                 server.pid()
             )),
         });
+    }
+    if args.for_clients {
+        mcp::log::keep_short();
     }
     let options = Options {
         no_auth: args.no_auth,

@@ -2,12 +2,11 @@
 //!
 //! However many programs want one at the same time, one is started: who starts it holds a lock, and the others find it.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::fs::{File, TryLockError};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::log::{Log, private};
 use crate::config::{Config, Origin, Secret};
 use crate::engine::access::LocalKey;
 use crate::error::{Error, ErrorCode, Result};
@@ -34,9 +33,6 @@ const LOCK_FILE: &str = "starting.lock";
 
 /// What a server that was started here says.
 const LOG_FILE: &str = "server.log";
-
-/// A log is begun anew beyond this.
-const LOG_BYTES_MAX: u64 = 4 * 1_024 * 1_024;
 
 /// Finds the server of a data directory, or starts it.
 pub(super) struct Starter {
@@ -179,15 +175,7 @@ impl Starter {
 
     fn spawn(&self) -> Result<(Child, Log)> {
         let path = self.data_dir.path().join(LOG_FILE);
-        let opened = || {
-            let log = private().append(true).open(&path)?;
-            if log.metadata()?.len() > LOG_BYTES_MAX {
-                log.set_len(0)?;
-            }
-            let begins_at = log.metadata()?.len();
-            Ok((log.try_clone()?, log, begins_at))
-        };
-        let (out, log, begins_at) = opened().map_err(|error| Error::io("open", &path, error))?;
+        let (log, out, err) = Log::open(&path).map_err(|error| Error::io("open", &path, error))?;
         let program = std::env::current_exe()
             .map_err(|error| Error::io("find", std::path::Path::new("this program"), error))?;
         let data_dir = std::path::absolute(self.data_dir.path())
@@ -203,7 +191,7 @@ impl Starter {
             .current_dir(&data_dir)
             .stdin(Stdio::null())
             .stdout(out)
-            .stderr(log);
+            .stderr(err);
         #[cfg(unix)]
         {
             use std::os::unix::process::CommandExt;
@@ -213,41 +201,7 @@ impl Starter {
         let child = command
             .spawn()
             .map_err(|error| Error::io("start", &program, error))?;
-        Ok((child, Log { path, begins_at }))
-    }
-}
-
-/// What a server that was started here says.
-struct Log {
-    path: PathBuf,
-    /// Before this others have spoken.
-    begins_at: u64,
-}
-
-impl Log {
-    /// Says why the server did not start, in its own words.
-    fn why_not(&self) -> Error {
-        let read = || -> std::io::Result<String> {
-            let mut file = File::open(&self.path)?;
-            file.seek(SeekFrom::Start(self.begins_at))?;
-            let mut bytes = Vec::new();
-            file.take(LOG_BYTES_MAX).read_to_end(&mut bytes)?;
-            Ok(String::from_utf8_lossy(&bytes).into_owned())
-        };
-        let text = read().unwrap_or_default();
-        let said = text
-            .lines()
-            .rev()
-            .find_map(|line| line.strip_prefix("error: "));
-        let said = said.unwrap_or("it did not say why");
-        Error::Reported {
-            code: ErrorCode::ServerUnavailable,
-            message: format!("the server did not start: {said}"),
-            remedy: Some(format!(
-                "see {}, or run `embedder doctor`",
-                self.path.display()
-            )),
-        }
+        Ok((child, log))
     }
 }
 
@@ -257,17 +211,6 @@ fn too_long() -> Error {
         message: "the server has been starting or ending for too long".to_owned(),
         remedy: Some("see server.log in the data directory, or run `embedder doctor`".to_owned()),
     }
-}
-
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    options
 }
 
 /// Asks a process to end in good order.
