@@ -19,17 +19,21 @@ pub(super) const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The session's cookie.
+/// What the name of the session's cookie begins with.
 const COOKIE_NAME: &str = "embedder_session";
+
+/// Returns the host and port that a request is addressed to, as it says.
+pub(super) fn authority<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> &'a str {
+    match headers.get(HOST) {
+        Some(host) => host.to_str().unwrap_or_default(),
+        // HTTP/2 has it in the address.
+        None => uri.authority().map_or("", |authority| authority.as_str()),
+    }
+}
 
 /// Refuses a request that is addressed to another name. An address in numbers cannot be rebound, so any is fine.
 pub(super) fn check_host(headers: &HeaderMap, uri: &Uri, hosts: &[String]) -> Result<(), Problem> {
-    // HTTP/2 has the name in the address.
-    let authority = match headers.get(HOST) {
-        Some(host) => host.to_str().unwrap_or_default(),
-        None => uri.authority().map_or("", |authority| authority.as_str()),
-    };
-    let name = host_name(authority).to_ascii_lowercase();
+    let name = host_name(authority(headers, uri)).to_ascii_lowercase();
     let is_ours = name.parse::<IpAddr>().is_ok() || name == "localhost" || hosts.contains(&name);
     if is_ours {
         return Ok(());
@@ -58,10 +62,7 @@ pub(super) fn check_origin(headers: &HeaderMap, uri: &Uri, is_tls: bool) -> Resu
     let Some(origin) = headers.get(ORIGIN) else {
         return Ok(());
     };
-    let authority = match headers.get(HOST) {
-        Some(host) => host.to_str().unwrap_or_default(),
-        None => uri.authority().map_or("", |authority| authority.as_str()),
-    };
+    let authority = authority(headers, uri);
     let is_own = |scheme: &str| {
         let own = format!("{scheme}://{authority}");
         origin.as_bytes().eq_ignore_ascii_case(own.as_bytes())
@@ -73,29 +74,51 @@ pub(super) fn check_origin(headers: &HeaderMap, uri: &Uri, is_tls: bool) -> Resu
     Err(refused())
 }
 
-/// Returns the session's cookie, if there is exactly one.
-pub(super) fn session_cookie(headers: &HeaderMap) -> Option<&str> {
-    let mut found = None;
-    for header in headers.get_all(COOKIE) {
-        for pair in header.to_str().ok()?.split(';') {
-            if let Some((name, value)) = pair.trim().split_once('=')
-                && name == COOKIE_NAME
-            {
-                if found.is_some() {
-                    // Somebody planted a second one.
-                    return None;
+/// The cookie of a browser's session, by its name. Browsers send cookies to every port of a host: servers on two ports have
+/// two names, else signing in to one would sign out of the other.
+pub(super) struct SessionCookie(String);
+
+impl SessionCookie {
+    /// That of the server that a request is addressed to.
+    pub(super) fn of(headers: &HeaderMap, uri: &Uri) -> SessionCookie {
+        let port = authority(headers, uri).rsplit_once(':');
+        let port = port.and_then(|(_, port)| port.parse::<u16>().ok());
+        SessionCookie(match port {
+            Some(port) => format!("{COOKIE_NAME}_{port}"),
+            None => COOKIE_NAME.to_owned(),
+        })
+    }
+
+    /// Returns what it holds, if there is exactly one.
+    pub(super) fn read<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        let mut found = None;
+        for header in headers.get_all(COOKIE) {
+            for pair in header.to_str().ok()?.split(';') {
+                if let Some((name, value)) = pair.trim().split_once('=')
+                    && name == self.0
+                {
+                    if found.is_some() {
+                        // Somebody planted a second one.
+                        return None;
+                    }
+                    found = Some(value);
                 }
-                found = Some(value);
             }
         }
+        found
     }
-    found
-}
 
-/// Returns what sets the session's cookie, or, with an empty value, takes it away.
-pub(super) fn set_cookie(value: &str, max_age_s: u64, is_tls: bool) -> String {
-    let secure = if is_tls { "; Secure" } else { "" };
-    format!("{COOKIE_NAME}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={max_age_s}{secure}")
+    /// Returns what sets it.
+    pub(super) fn set(&self, value: &str, max_age_s: u64, is_tls: bool) -> String {
+        let secure = if is_tls { "; Secure" } else { "" };
+        let name = &self.0;
+        format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={max_age_s}{secure}")
+    }
+
+    /// Returns what takes it away.
+    pub(super) fn clear(&self) -> String {
+        self.set("", 0, false)
+    }
 }
 
 /// Whether a method changes nothing, so that a session may use it without the counterpart.
@@ -196,10 +219,15 @@ mod tests {
 
     #[test]
     fn the_sessions_cookie_is_found_if_there_is_one() {
-        let cookie = |values: &[&str]| {
-            let pairs: Vec<_> = values.iter().map(|value| (COOKIE, *value)).collect();
-            session_cookie(&headers(&pairs)).map(str::to_owned)
+        let uri = Uri::from_static("/");
+        let at = |host: &'static str, values: &[&'static str]| {
+            let mut pairs: Vec<_> = values.iter().map(|value| (COOKIE, *value)).collect();
+            pairs.push((HOST, host));
+            let headers = headers(&pairs);
+            let cookie = SessionCookie::of(&headers, &uri);
+            cookie.read(&headers).map(str::to_owned)
         };
+        let cookie = |values: &[&'static str]| at("search.example", values);
         assert_eq!(cookie(&["embedder_session=abc"]).as_deref(), Some("abc"));
         assert_eq!(
             cookie(&["a=b; embedder_session=abc; c=d"]).as_deref(),
@@ -208,7 +236,13 @@ mod tests {
         assert_eq!(cookie(&["a=b"]), None);
         assert_eq!(cookie(&["embedder_session=a; embedder_session=b"]), None);
         assert_eq!(cookie(&["embedder_session=a", "embedder_session=b"]), None);
-        let set = set_cookie("abc", 60, true);
+        // That of a server on another port is another.
+        let two = ["embedder_session_7878=a", "embedder_session_7879=b"];
+        assert_eq!(at("127.0.0.1:7878", &two).as_deref(), Some("a"));
+        assert_eq!(at("[::1]:7879", &two).as_deref(), Some("b"));
+        assert_eq!(at("[::1]", &two), None);
+        let set = SessionCookie::of(&headers(&[(HOST, "[::1]:7879")]), &uri).set("abc", 60, true);
+        assert!(set.starts_with("embedder_session_7879=abc;"), "{set}");
         assert!(
             set.contains("HttpOnly") && set.contains("SameSite=Strict") && set.contains("Secure")
         );

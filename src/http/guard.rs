@@ -15,7 +15,7 @@ use embedder_reliability::Timestamp;
 use embedder_reliability::admission::CallerId;
 
 use super::app::App;
-use super::browser;
+use super::browser::{self, SessionCookie};
 use super::extract::Deadline;
 use super::listener::Peer;
 use super::problem::Problem;
@@ -251,7 +251,8 @@ fn identify(
             }
         },
         None => {
-            let session = browser::session_cookie(headers)
+            let session = SessionCookie::of(headers, request.uri())
+                .read(headers)
                 .and_then(|cookie| app.service.access.session(cookie, now));
             match session {
                 Some((principal, csrf)) if is_meant(request.method(), headers, &csrf) => {

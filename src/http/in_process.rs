@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderName};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
+use super::browser;
 use super::listener::Peer;
 use crate::error::Error;
 use crate::mcp::{Answering, Api, Call};
@@ -21,10 +22,9 @@ use crate::outbound::daemon::understand;
 const ANSWER_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 
 /// What of a request goes with the calls that it leads to.
-const PASSED_ON: [HeaderName; 5] = [
+const PASSED_ON: [HeaderName; 4] = [
     AUTHORIZATION,
     COOKIE,
-    HOST,
     FORWARDED,
     HeaderName::from_static("x-forwarded-for"),
 ];
@@ -54,6 +54,10 @@ impl InProcess {
             for value in parts.headers.get_all(&name) {
                 headers.append(name.clone(), value.clone());
             }
+        }
+        // HTTP/2 has it in the address.
+        if let Ok(host) = HeaderValue::from_str(browser::authority(&parts.headers, &parts.uri)) {
+            headers.insert(HOST, host);
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Shown {

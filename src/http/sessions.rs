@@ -2,13 +2,13 @@
 
 use axum::extract::State;
 use axum::http::header::{LOCATION, SET_COOKIE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::app::App;
-use super::browser;
+use super::browser::SessionCookie;
 use super::extract::{Json, Query};
 use super::guard::Caller;
 use super::listener::Peer;
@@ -78,6 +78,8 @@ pub(super) async fn open(
 pub(super) async fn redeem(
     State(app): State<App>,
     request_peer: Option<axum::Extension<Peer>>,
+    uri: Uri,
+    headers: HeaderMap,
     Query(redeem): Query<Redeem>,
 ) -> Result<Response, Problem> {
     let is_tls = request_peer.is_some_and(|peer| peer.is_tls);
@@ -92,7 +94,7 @@ pub(super) async fn redeem(
         })
         .await?;
     let age_s = session.ends_ms.saturating_sub(now) / 1_000;
-    let cookie = browser::set_cookie(&session.cookie.expose(), age_s, is_tls);
+    let cookie = SessionCookie::of(&headers, &uri).set(&session.cookie.expose(), age_s, is_tls);
     let mut response = StatusCode::SEE_OTHER.into_response();
     let headers = response.headers_mut();
     headers.insert(LOCATION, axum::http::HeaderValue::from_static("/"));
@@ -108,12 +110,17 @@ pub(super) async fn redeem(
 /// Signs a browser out.
 #[utoipa::path(delete, path = "/session", tag = "sessions",
     responses((status = 204, description = "Signed out")))]
-pub(super) async fn end(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
-    if let Some(cookie) = browser::session_cookie(&headers) {
-        app.service.access.end_session(cookie);
+pub(super) async fn end(
+    State(app): State<App>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let cookie = SessionCookie::of(&headers, &uri);
+    if let Some(value) = cookie.read(&headers) {
+        app.service.access.end_session(value);
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
-    if let Ok(cookie) = browser::set_cookie("", 0, false).parse() {
+    if let Ok(cookie) = cookie.clear().parse() {
         response.headers_mut().insert(SET_COOKIE, cookie);
     }
     Ok(response)
@@ -125,9 +132,11 @@ pub(super) async fn end(State(app): State<App>, headers: HeaderMap) -> Result<Re
 pub(super) async fn whoami(
     State(app): State<App>,
     caller: Caller,
+    uri: Uri,
     headers: HeaderMap,
 ) -> axum::Json<WhoAmI> {
-    let session = browser::session_cookie(&headers)
+    let session = SessionCookie::of(&headers, &uri)
+        .read(&headers)
         .and_then(|cookie| app.service.access.session(cookie, now_ms()));
     let principal = caller.principal();
     axum::Json(WhoAmI {

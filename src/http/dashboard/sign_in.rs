@@ -1,8 +1,8 @@
 //! Signing in with a key, and out.
 
-use axum::http::HeaderValue;
 use axum::http::header::{AUTHORIZATION, SET_COOKIE};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Extension, Form};
 use maud::{Markup, html};
@@ -15,7 +15,7 @@ use super::layout::{Page, Place};
 use super::visitor::Visitor;
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::app::Final;
-use crate::http::browser;
+use crate::http::browser::SessionCookie;
 use crate::http::in_process::InProcess;
 use crate::http::problem::Problem;
 use crate::http::sessions::OpenedSession;
@@ -61,12 +61,14 @@ pub(in crate::http) async fn sign_in(
 /// Signs out.
 pub(in crate::http) async fn sign_out(
     visitor: Visitor,
+    uri: Uri,
+    headers: HeaderMap,
     Form(form): Form<Change>,
 ) -> Result<Response, Problem> {
     let call = Call::delete(&["session"]);
     visitor.change::<IgnoredAny>(call, &form.csrf).await?;
     let mut answer = Redirect::to("/sign-in").into_response();
-    if let Ok(cookie) = browser::set_cookie("", 0, false).parse() {
+    if let Ok(cookie) = SessionCookie::of(&headers, &uri).clear().parse() {
         answer.headers_mut().insert(SET_COOKIE, cookie);
     }
     Ok(answer)

@@ -152,6 +152,43 @@ fn tools_may_do_what_the_key_may() {
 }
 
 #[test]
+fn over_http_2_tools_and_pages_answer_as_well() {
+    let (_app, server, _) = indexed();
+    // It names the server in the address, and has no Host header.
+    let client = reqwest::blocking::Client::builder()
+        .http2_prior_knowledge()
+        .no_proxy()
+        .build()
+        .unwrap();
+    let key = server.key(&["search", "collections:read"], None);
+    let message = newer(
+        1,
+        "tools/call",
+        json!({"name": "search", "arguments": {"query": "switch_on"}}),
+    );
+    let answer = client
+        .post(format!("{}/mcp", server.url))
+        .bearer_auth(&key)
+        .header("accept", "application/json, text/event-stream")
+        .header("mcp-protocol-version", "2026-07-28")
+        .header("mcp-method", "tools/call")
+        .header("mcp-name", "search")
+        .json(&message)
+        .send()
+        .unwrap();
+    assert_eq!(answer.version(), reqwest::Version::HTTP_2);
+    let text = answer.text().unwrap();
+    assert!(text.contains("switch_on"), "{text}");
+    let page = client
+        .get(format!("{}/search?q=switch_on", server.url))
+        .bearer_auth(&key)
+        .send()
+        .unwrap();
+    assert_eq!(page.status(), 200);
+    assert!(page.text().unwrap().contains("lamp.py"));
+}
+
+#[test]
 fn what_is_no_message_is_refused_as_everywhere() {
     let (_app, server, _) = indexed();
     let message = newer(1, "tools/list", json!({}));

@@ -260,9 +260,10 @@ fn a_session_changes_something_only_with_what_its_own_pages_know() {
         .header("origin", "http://evil.example");
     foreign.send().problem(403, "cross_site");
     // A second cookie of the name was planted by somebody.
+    let port = server.address().port();
     let planted = browser
         .ask("GET", "/v1/whoami")
-        .header("cookie", "embedder_session=planted");
+        .header("cookie", &format!("embedder_session_{port}=planted"));
     planted.send().problem(401, "unauthenticated");
 
     browser
