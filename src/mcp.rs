@@ -9,6 +9,7 @@
 
 mod api;
 mod arguments;
+mod file;
 mod handler;
 mod index;
 mod listing;

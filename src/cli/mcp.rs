@@ -37,7 +37,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         ),
     };
     let runtime = runtime()?;
-    let bridge = Arc::new(Bridge::new(Starter::new(&context.config), Root::new(root)));
+    let bridge = Arc::new(Bridge::new(Starter::new(&context.config), Root::new(root)?));
     runtime.block_on(async {
         // Loading what it serves takes the server longer than a client takes to ask.
         let early = tokio::spawn(Arc::clone(&bridge).wake());

@@ -4,7 +4,9 @@
 //! the log are those of every other request.
 
 use std::convert::Infallible;
+use std::ffi::OsStr;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -105,11 +107,13 @@ impl Doors for InProcess {
         let parts = extensions
             .get::<Parts>()
             .ok_or_else(|| Error::Internal("a message without its request".to_owned()))?;
-        let root = parts.headers.get(ROOT).and_then(|root| root.to_str().ok());
-        let root = root.map(|root| Root::new(PathBuf::from(root)));
+        let root = match parts.headers.get(ROOT) {
+            Some(root) => Root::new(PathBuf::from(OsStr::from_bytes(root.as_bytes())))?,
+            None => Root::default(),
+        };
         Ok(Caller {
             api: Arc::new(self.for_caller(parts)),
-            root: root.unwrap_or_default(),
+            root,
         })
     }
 }

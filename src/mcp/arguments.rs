@@ -1,6 +1,7 @@
 //! What a tool is called with.
 
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
@@ -22,6 +23,25 @@ pub(super) fn read<T: DeserializeOwned>(arguments: Option<Map<String, Value>>) -
             problem: format!("{at}{}", error.inner()),
             remedy: "see the tool's schema in tools/list".to_owned(),
         }
+    })
+}
+
+/// Reads a list, or what somebody gives in place of a list of one.
+///
+/// # Errors
+/// What is neither a text nor a list of texts.
+pub(super) fn one_or_several<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a text, or a list of texts")]
+    enum OneOrSeveral {
+        One(String),
+        Several(Vec<String>),
+    }
+    Ok(match OneOrSeveral::deserialize(deserializer)? {
+        OneOrSeveral::One(one) => vec![one],
+        OneOrSeveral::Several(several) => several,
     })
 }
 

@@ -1,11 +1,12 @@
 //! `index`.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rmcp::model::{ProgressNotificationParam, ProgressToken};
 use rmcp::service::{Peer, RoleServer};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use super::api::{Api, Call};
@@ -19,6 +20,12 @@ use crate::store::{CollectionKind, JobState};
 
 /// How often a job is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How often the client is told how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// How long is waited for the end: clients give a tool a minute.
+const WAIT_MAX: Duration = Duration::from_secs(45);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,7 +76,7 @@ impl Listener {
     }
 }
 
-/// Indexes a folder and waits for the end. Dropped, the job goes on.
+/// Indexes a folder and waits for the end, as long as clients wait. Left alone, the job goes on.
 ///
 /// # Errors
 /// Arguments that cannot be; a folder that may not be indexed; a job that failed; those of the API.
@@ -81,9 +88,39 @@ pub(super) async fn index(
 ) -> Result<String> {
     let asked: Arguments = arguments::read(arguments)?;
     let folder = root.inside(asked.path.as_deref())?;
-    let Place { name, folder } = place_of(api, folder, asked.collection).await?;
-    let source = json!({"path": folder, "watch": true});
-    let path = ["v1", "collections", &name, "sources"];
+    let place = place_of(api, folder, asked.collection).await?;
+    let begun = begin(api, root, &place).await;
+    if begun.is_err() && place.is_new {
+        // What cannot be taken away is empty, and in nobody's way.
+        let _ = take_back(api, &place.name).await;
+    }
+    let job = follow(api, begun?, listener).await?;
+    let report = if job.state.is_final() {
+        ended(job)?
+    } else {
+        format!(
+            "It goes on by itself ({}); `search` finds what is there, `status` tells how far it is.",
+            step_of(&job)
+        )
+    };
+    let collection: CollectionView = Call::get(&["v1", "collections", &place.name], &[])
+        .of(api)
+        .await?;
+    Ok(format!("{report}\n- {}\n", state_of(&collection)))
+}
+
+/// What is indexed, and where to.
+struct Place {
+    name: String,
+    folder: PathBuf,
+    /// Whether the collection was made for it.
+    is_new: bool,
+}
+
+/// Begins a job that indexes and watches a place.
+async fn begin(api: &dyn Api, root: &Root, place: &Place) -> Result<JobView> {
+    let source = json!({"path": place.folder, "watch": true});
+    let path = ["v1", "collections", &place.name, "sources"];
     let added: Added = match Call::post(&path, source.clone()).of(api).await {
         // The owner's client may have the folder that its owner works in indexed, and no other.
         Err(error) if error.code() == ErrorCode::Forbidden && root.folder().is_some() => {
@@ -95,31 +132,41 @@ pub(super) async fn index(
         }
         added => added?,
     };
-    let mut job = added.job;
-    let mut told = None;
-    while !job.state.is_final() {
+    Ok(added.job)
+}
+
+/// Takes away a collection that was made for what is refused, unless somebody has put something into it meanwhile.
+async fn take_back(api: &dyn Api, name: &str) -> Result<()> {
+    let sources: Sources = Call::get(&["v1", "collections", name, "sources"], &[])
+        .of(api)
+        .await?;
+    if sources.sources.is_empty() {
+        let made = Call::delete(&["v1", "collections", name]);
+        made.of::<IgnoredAny>(api).await?;
+    }
+    Ok(())
+}
+
+/// Tells how far a job is until it has ended, or has taken as long as clients wait.
+async fn follow(api: &dyn Api, mut job: JobView, listener: &Listener) -> Result<JobView> {
+    let began = Instant::now();
+    let mut told: Option<(Step, Instant)> = None;
+    while !job.state.is_final() && began.elapsed() < WAIT_MAX {
         let step = Step {
             done: far(&job),
             what: step_of(&job),
         };
-        if told.as_ref() != Some(&step) {
-            told = Some(step.clone());
+        let is_news = told
+            .as_ref()
+            .is_none_or(|(last, at)| *last != step && at.elapsed() >= TELL_EVERY);
+        if is_news {
+            told = Some((step.clone(), Instant::now()));
             listener.tell(step).await;
         }
         tokio::time::sleep(LOOK_EVERY).await;
         job = Call::get(&["v1", "jobs", &job.id], &[]).of(api).await?;
     }
-    let report = ended(job)?;
-    let collection: CollectionView = Call::get(&["v1", "collections", &name], &[])
-        .of(api)
-        .await?;
-    Ok(format!("{report}\n- {}\n", state_of(&collection)))
-}
-
-/// What is indexed, and where to.
-struct Place {
-    name: String,
-    folder: PathBuf,
+    Ok(job)
 }
 
 /// Returns the collection that a folder goes to, made if it is not there, and the folder: one that is indexed already, or is
@@ -140,29 +187,43 @@ async fn place_of(api: &dyn Api, folder: PathBuf, asked: Option<String>) -> Resu
             .filter(|root| folder.starts_with(root));
         // The innermost, where several are around it.
         if let Some(folder) = around.max_by_key(|root| root.components().count()) {
-            return Ok(Place { name, folder });
+            return Ok(Place {
+                name,
+                folder,
+                is_new: false,
+            });
         }
     }
+    let all: Collections = Call::get(&["v1", "collections"], &[]).of(api).await?;
+    let is_free = |name: &str| all.collections.iter().all(|one| one.name != name);
     let name = match asked {
         Some(name) => name,
-        None => free_name(api, &folder).await?,
+        None => name_of(&folder, is_free)?,
     };
+    let is_new = is_free(&name);
     let kind = json!({"kind": CollectionKind::Code});
     Call::put(&["v1", "collections", &name], kind)
         .of::<Value>(api)
         .await?;
-    Ok(Place { name, folder })
+    Ok(Place {
+        name,
+        folder,
+        is_new,
+    })
 }
 
 /// Returns the name of a folder, with a number where another folder's collection has it.
-async fn free_name(api: &dyn Api, folder: &Path) -> Result<String> {
-    let all: Collections = Call::get(&["v1", "collections"], &[]).of(api).await?;
-    let own = folder.file_name().unwrap_or_default().to_string_lossy();
-    let own = own.into_owned();
-    let is_free = |name: &String| all.collections.iter().all(|one| one.name != *name);
+fn name_of(folder: &Path, is_free: impl Fn(&str) -> bool) -> Result<String> {
+    let Some(own) = folder.file_name() else {
+        return Err(Error::Argument {
+            problem: format!("{} has no name to call a collection by", folder.display()),
+            remedy: "name a `collection`, or index a folder below it".to_owned(),
+        });
+    };
+    let own = own.to_string_lossy().into_owned();
     let numbered = (2..).map(|number| format!("{own}-{number}"));
     let mut names = std::iter::once(own.clone()).chain(numbered);
-    Ok(names.find(is_free).unwrap_or(own))
+    Ok(names.find(|name| is_free(name)).unwrap_or(own))
 }
 
 /// Returns how far a job is, in hundredths: text is what it is searchable by, so it is the larger part.

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::api::{Api, Call};
 use super::arguments;
+use super::file::{Lines, NamedFile, missing};
 use super::listing::Listing;
 use super::root::Root;
 use super::search::{LIMIT_MAX, TOKENS_MAX, TOKENS_MIN, tell};
@@ -46,9 +47,12 @@ pub(super) async fn related(
     let asked: Arguments = arguments::read(arguments)?;
     arguments::within("limit", asked.limit, 1, LIMIT_MAX)?;
     arguments::within("max_tokens", asked.max_tokens, TOKENS_MIN, TOKENS_MAX)?;
-    for collection in root.collections(api, asked.collection.as_deref()).await? {
+    let collections = root.collections(api, asked.collection.as_deref()).await?;
+    let mut is_there = false;
+    for collection in &collections {
+        let file = NamedFile::new(api, collection, &asked.path).await?;
         let body = json!({
-            "path": asked.path,
+            "path": file.path,
             "line": asked.line,
             "limit": asked.limit,
             "snippet_lines": SNIPPET_LINES,
@@ -57,14 +61,24 @@ pub(super) async fn related(
         match call.of::<Answer>(api).await {
             Ok(answer) => {
                 let mut listing = Listing::new(asked.max_tokens);
-                tell(&mut listing, &answer, &[collection]);
+                tell(&mut listing, &answer, std::slice::from_ref(collection));
                 return Ok(listing.into_text());
             }
-            Err(error) if error.code() == ErrorCode::NotFound => {}
+            Err(error) if error.code() == ErrorCode::NotFound => {
+                let line = Lines {
+                    from: asked.line,
+                    to: Some(asked.line),
+                };
+                is_there |= file.read(api, line).await?.is_some();
+            }
             Err(error) => return Err(error),
         }
     }
-    Err(Error::PlaceMissing {
-        place: format!("{}:{}", asked.path, asked.line),
-    })
+    if is_there {
+        return Err(Error::Argument {
+            problem: format!("nothing of `{}` is in line {}", asked.path, asked.line),
+            remedy: "`read` shows its lines".to_owned(),
+        });
+    }
+    Err(missing(api, &collections, &asked.path).await)
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::api::{Api, Call};
 use crate::engine::serving::collections::CollectionView;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 
 /// The folder that a client works in.
 #[derive(Debug, Clone, Default)]
@@ -18,9 +18,21 @@ struct Collections {
 }
 
 impl Root {
-    /// A folder, as an absolute path.
-    pub(crate) fn new(folder: PathBuf) -> Root {
-        Root(folder.is_absolute().then_some(folder))
+    /// A folder.
+    ///
+    /// # Errors
+    /// [`Error::Argument`]: it is no absolute path, and nobody knows where a relative one begins.
+    pub(crate) fn new(folder: PathBuf) -> Result<Root> {
+        if folder.is_absolute() {
+            return Ok(Root(Some(folder)));
+        }
+        Err(Error::Argument {
+            problem: format!(
+                "the folder that is worked in, {}, is no absolute path",
+                folder.display()
+            ),
+            remedy: "name it from the root of the file system on".to_owned(),
+        })
     }
 
     /// Returns the folder, where there is one.
@@ -37,9 +49,38 @@ impl Root {
         api: &dyn Api,
         asked: Option<&str>,
     ) -> Result<Vec<CollectionView>> {
+        let found = self.find(api, asked).await?;
+        if found.is_empty() {
+            return Err(Error::Argument {
+                problem: match self.folder() {
+                    Some(folder) => format!("{} is not indexed", folder.display()),
+                    None => "nothing is indexed".to_owned(),
+                },
+                remedy: "call `index`, or name a `collection` that `status` lists".to_owned(),
+            });
+        }
+        Ok(found)
+    }
+
+    /// As [`collections`](Root::collections), or none.
+    ///
+    /// # Errors
+    /// A name that no collection has; those of the API.
+    pub(super) async fn find(
+        &self,
+        api: &dyn Api,
+        asked: Option<&str>,
+    ) -> Result<Vec<CollectionView>> {
         if let Some(name) = asked {
-            let found = Call::get(&["v1", "collections", name], &[]).of(api).await?;
-            return Ok(vec![found]);
+            let found = Call::get(&["v1", "collections", name], &[]).of(api).await;
+            return match found {
+                Ok(found) => Ok(vec![found]),
+                Err(error) if error.code() == ErrorCode::NotFound => Err(Error::Argument {
+                    problem: format!("there is no collection `{name}`"),
+                    remedy: "`status` lists those there are".to_owned(),
+                }),
+                Err(error) => Err(error),
+            };
         }
         let folder = self.folder().map(|folder| folder.display().to_string());
         let query: Vec<(&str, &str)> = folder
@@ -48,15 +89,6 @@ impl Root {
             .into_iter()
             .collect();
         let found: Collections = Call::get(&["v1", "collections"], &query).of(api).await?;
-        if found.collections.is_empty() {
-            return Err(Error::Argument {
-                problem: match folder {
-                    Some(folder) => format!("{folder} is not indexed"),
-                    None => "nothing is indexed".to_owned(),
-                },
-                remedy: "call `index`, or name a `collection` that `status` lists".to_owned(),
-            });
-        }
         Ok(found.collections)
     }
 
@@ -97,7 +129,7 @@ mod tests {
 
     #[test]
     fn only_what_is_inside_may_be_named() {
-        let root = Root::new("/home/me/project".into());
+        let root = Root::new("/home/me/project".into()).unwrap();
         let inside = |asked: Option<&str>| root.inside(asked).ok();
         assert_eq!(inside(None), Some("/home/me/project".into()));
         assert_eq!(inside(Some("src")), Some("/home/me/project/src".into()));
@@ -125,6 +157,6 @@ mod tests {
             root.inside(Some("/srv/a")).unwrap(),
             PathBuf::from("/srv/a")
         );
-        assert!(Root::new("relative".into()).folder().is_none());
+        assert!(Root::new("relative".into()).is_err());
     }
 }

@@ -31,9 +31,9 @@ struct Arguments {
     collection: Option<String>,
     #[serde(default = "mode")]
     mode: Mode,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "arguments::one_or_several")]
     path: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "arguments::one_or_several")]
     language: Vec<String>,
     #[serde(default = "limit")]
     limit: usize,

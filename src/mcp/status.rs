@@ -75,13 +75,7 @@ pub(super) async fn status(
         }
         None => {}
     }
-    let here = match root.collections(api, asked.collection.as_deref()).await {
-        Ok(here) => here,
-        Err(error) if asked.collection.is_none() && error.code() == ErrorCode::InvalidRequest => {
-            Vec::new()
-        }
-        Err(error) => return Err(error),
-    };
+    let here = root.find(api, asked.collection.as_deref()).await?;
     if let (Some(folder), None) = (root.folder(), &asked.collection) {
         let folder = in_a_line(&folder.display().to_string());
         if here.is_empty() {
@@ -89,6 +83,9 @@ pub(super) async fn status(
         } else {
             listing.say(&format!("Workspace {folder}:"));
         }
+    }
+    if here.is_empty() && root.folder().is_none() {
+        listing.say("Nothing is indexed; call `index`");
     }
     for collection in &here {
         listing.say(&format!("- {}", state_of(collection)));

@@ -80,7 +80,7 @@ impl ToolName {
                 &["path"],
             ),
             ToolName::Index => (
-                "Index a folder, or bring its index up to date; tells progress and waits for the end. Unchanged files cost nothing.",
+                "Index a folder, or bring its index up to date; tells progress and waits up to 45 s for the end. Unchanged files cost nothing.",
                 json!({
                     "path": {"type": "string", "description": "The folder; the workspace by default."},
                     "collection": {"type": "string", "description": "Where to; the folder's own by default."},

@@ -83,7 +83,7 @@ fn what_a_model_has_to_read_is_short() {
 
 #[test]
 fn what_is_found_can_be_read() {
-    let (_app, server, _) = indexed();
+    let (_app, server, folder) = indexed();
     let found = call(&server, "search", &json!({"query": "switch_on"}));
     let text = text_of(&found);
     assert!(text.contains("`code`: 2 files"), "{text}");
@@ -94,6 +94,28 @@ fn what_is_found_can_be_read() {
         text_of(&read).contains("2|     door.locked = False"),
         "{read}"
     );
+    // However it is named.
+    let absolute = folder.join("src/door.py");
+    for (name, expected) in [
+        ("./src/door.py", "2|     door.locked = False"),
+        (absolute.to_str().unwrap(), "2|     door.locked = False"),
+        ("src/door.py:1-1", "1| "),
+    ] {
+        let read = call(&server, "read", &json!({"path": name}));
+        let text = text_of(&read);
+        assert!(text.contains(expected), "{name}: {text}");
+        assert_eq!(
+            text.contains("2| "),
+            expected.starts_with('2'),
+            "{name}: {text}"
+        );
+    }
+    let found = call(
+        &server,
+        "search",
+        &json!({"query": "lamp", "path": "src/lamp.*"}),
+    );
+    assert!(text_of(&found).contains("1 hit"), "{found}");
     let related = call(
         &server,
         "related",
@@ -118,10 +140,38 @@ fn what_is_wrong_is_told_to_the_model() {
     check(
         "search",
         json!({"query": "x", "collection": "none"}),
-        "none",
+        "there is no collection `none`",
     );
-    check("read", json!({"path": "src/none.py"}), "src/none.py");
+    check(
+        "read",
+        json!({"path": "src/none.py"}),
+        "`src/none.py` is not indexed",
+    );
+    check("read", json!({"path": "lamp.py"}), "there is src/lamp.py");
+    check(
+        "read",
+        json!({"path": "src/lamp.py", "from": 9}),
+        "has 2 lines",
+    );
+    check(
+        "related",
+        json!({"path": "lamp.py", "line": 1}),
+        "there is src/lamp.py",
+    );
+    check(
+        "related",
+        json!({"path": "src/lamp.py", "line": 9}),
+        "is in line 9",
+    );
+    check("index", json!({"path": "/"}), "no name");
     check("index", json!({"path": "/etc"}), "forbidden");
+    // Nothing stays of what was refused.
+    let listed = server.get("/v1/collections").ok();
+    assert_eq!(
+        listed["collections"].as_array().unwrap().len(),
+        1,
+        "{listed}"
+    );
     let unknown = call(&server, "delete", &json!({}));
     assert_eq!(unknown["error"]["code"], -32602, "{unknown}");
 }
