@@ -25,7 +25,7 @@ pub(super) fn render(document: &Value) -> String {
     let info = &document["info"];
     let _ = write!(
         body,
-        "<h1>{} {}</h1><p>{}</p><p><a href=\"/openapi.json\">openapi.json</a></p>",
+        "<h1>{} {}</h1><p>{}</p><p><a href=\"/\">Dashboard</a> · <a href=\"/openapi.json\">openapi.json</a></p>",
         text(&info["title"]),
         text(&info["version"]),
         text(&info["description"])

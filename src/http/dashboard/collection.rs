@@ -3,7 +3,7 @@
 use axum::response::Response;
 use maud::{Markup, html};
 
-use super::jobs::{FAILURES, rows, skipped};
+use super::jobs::{FAILURES, is_quiet, rows, skipped};
 use super::layout::{Page, Place};
 use super::overview::freshness;
 use super::visitor::Visitor;
@@ -163,12 +163,12 @@ impl Shown {
     }
 
     fn recent(&self) -> Markup {
-        if self.jobs.is_empty() {
+        if self.jobs.iter().all(is_quiet) {
             return html! {};
         }
         html! {
             h2 { "Recent jobs" }
-            (rows(&self.jobs))
+            (rows(self.jobs.iter().filter(|job| !is_quiet(job))))
         }
     }
 }

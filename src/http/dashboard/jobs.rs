@@ -9,9 +9,10 @@ use serde::de::IgnoredAny;
 use super::collection::in_address;
 use super::layout::{Page, Place};
 use super::visitor::Visitor;
-use super::words::number;
+use super::words::{count, number};
 use crate::clock::ago;
 use crate::engine::access::Scope;
+use crate::engine::ingest::IndexReport;
 use crate::engine::serving::collections::FailedFile;
 use crate::engine::serving::jobs::{JobView, Phase};
 use crate::engine::visible::visible;
@@ -65,7 +66,20 @@ pub(super) fn list_of(jobs: &[JobView]) -> Markup {
     if jobs.is_empty() {
         return html! { p { "No job yet. " code { "embedder index PATH" } " starts one." } };
     }
-    rows(jobs)
+    let quiet = jobs.iter().filter(|job| is_quiet(job)).count() as u64;
+    html! {
+        (rows(jobs.iter().filter(|job| !is_quiet(job))))
+        @if quiet > 0 {
+            p.faint { "Beside these, " (count(quiet, "job", "jobs")) " that found nothing new." }
+        }
+    }
+}
+
+/// Whether a job is done and has changed nothing: a repository that is watched leads to one whenever it is asked.
+pub(super) fn is_quiet(job: &JobView) -> bool {
+    let found_nothing =
+        |report: &IndexReport| report.changed + report.removed + report.embedded_now == 0;
+    job.state == JobState::Done && job.report.as_ref().is_some_and(found_nothing)
 }
 
 /// The page of one job.
@@ -135,7 +149,7 @@ pub(in crate::http) async fn cancel(
 }
 
 /// Returns jobs as a table.
-pub(super) fn rows(jobs: &[JobView]) -> Markup {
+pub(super) fn rows<'a>(jobs: impl Iterator<Item = &'a JobView>) -> Markup {
     html! {
         div.table tabindex="0" role="region" aria-label="Jobs" {
             table {

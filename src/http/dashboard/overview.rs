@@ -5,7 +5,8 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::jobs::rows;
+use super::collection::in_address;
+use super::jobs::{is_quiet, rows};
 use super::layout::{Page, Place};
 use super::visitor::Visitor;
 use super::words::{count, number, percent};
@@ -91,19 +92,17 @@ impl Overview {
     }
 
     /// Returns what is wrong, the gravest first.
-    fn troubles(&self) -> Vec<String> {
-        let mut troubles = Vec::new();
+    fn troubles(&self) -> Vec<Trouble> {
+        let mut troubles: Vec<Trouble> = Vec::new();
         if let Some(Ok(level)) = &self.level {
-            troubles.extend(level.causes.iter().cloned());
+            troubles.extend(level.causes.iter().cloned().map(Trouble::new));
             if !level.switched_off.is_empty() {
-                troubles.push(format!(
-                    "Switched off by hand: {}",
-                    level.switched_off.join(", ")
-                ));
+                let parts = level.switched_off.join(", ");
+                troubles.push(Trouble::new(format!("Switched off by hand: {parts}")));
             }
             if level.causes.is_empty() && level.switched_off.is_empty() {
                 let modes = level.modes.iter().map(|mode| mode.mode.replace('_', " "));
-                troubles.extend(modes);
+                troubles.extend(modes.map(Trouble::new));
             }
         }
         let parts = [
@@ -113,21 +112,22 @@ impl Overview {
             self.jobs.as_ref().and_then(|part| part.as_ref().err()),
             self.level.as_ref().and_then(|part| part.as_ref().err()),
         ];
-        troubles.extend(parts.into_iter().flatten().map(Error::with_remedy));
+        let parts = parts.into_iter().flatten().map(Error::with_remedy);
+        troubles.extend(parts.map(Trouble::new));
         for job in self.failed() {
             if let Some(error) = &job.error {
-                troubles.push(format!(
-                    "Indexing {} failed: {}",
-                    job.collection, error.message
-                ));
+                troubles.push(Trouble {
+                    said: format!("Indexing {} failed: {}", job.collection, error.message),
+                    address: Some(format!("/jobs/{}", in_address(&job.id))),
+                });
             }
         }
         for one in self.collections() {
             if let Some(problem) = &one.freshness.watch_problem {
-                troubles.push(format!("{} is not watched: {problem}", one.name));
+                troubles.push(Trouble::of(one, &format!("is not watched: {problem}")));
             }
             if is_unfinished(one) {
-                troubles.push(format!("{} has never been indexed to its end", one.name));
+                troubles.push(Trouble::of(one, "has never been indexed to its end"));
             }
         }
         troubles
@@ -183,7 +183,7 @@ impl Overview {
                 strong { (said) }
                 @if !troubles.is_empty() {
                     ul {
-                        @for trouble in troubles.iter().take(TROUBLES_MAX) { li { (visible(trouble)) } }
+                        @for trouble in troubles.iter().take(TROUBLES_MAX) { li { (trouble.show()) } }
                         @if troubles.len() > TROUBLES_MAX {
                             li { "and " (troubles.len() - TROUBLES_MAX) " more" }
                         }
@@ -281,7 +281,7 @@ impl Overview {
             @if jobs.is_empty() {
                 p.faint { "None yet." }
             } @else {
-                (rows(&jobs[..jobs.len().min(JOBS_SHOWN)]))
+                (rows(jobs.iter().filter(|job| !is_quiet(job)).take(JOBS_SHOWN)))
             }
         }
     }
@@ -321,6 +321,38 @@ impl Overview {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Something that is wrong.
+struct Trouble {
+    said: String,
+    /// Where there is more about it.
+    address: Option<String>,
+}
+
+impl Trouble {
+    fn new(said: String) -> Trouble {
+        Trouble {
+            said,
+            address: None,
+        }
+    }
+
+    fn of(collection: &CollectionView, said: &str) -> Trouble {
+        let name = &collection.name;
+        Trouble {
+            said: format!("{name} {said}"),
+            address: Some(format!("/collections/{}", in_address(name))),
+        }
+    }
+
+    fn show(&self) -> Markup {
+        let said = visible(&self.said);
+        match &self.address {
+            Some(address) => html! { a href=(address) { (said) } },
+            None => html! { (said) },
         }
     }
 }

@@ -92,12 +92,14 @@ pub(in crate::http) async fn show(
 impl Asked {
     async fn of(&self, visitor: &Visitor) -> Result<Answer> {
         let path: Vec<&str> = self.path.split_whitespace().collect();
+        let mode = self.mode.unwrap_or(Mode::Hybrid);
         let mut body = json!({
             "query": self.q,
-            "mode": self.mode.unwrap_or(Mode::Hybrid),
+            "mode": mode,
             "limit": HITS,
             "snippet_lines": SNIPPET_LINES,
-            "explain": true,
+            // Where text is scanned there is no score to explain.
+            "explain": mode.is_ranked(),
             "filter": {"path": path},
         });
         if !self.collection.is_empty() {
