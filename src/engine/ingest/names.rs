@@ -13,6 +13,7 @@ pub(super) fn is_never_walked(name: &str) -> bool {
             | ".aws"
             | ".kube"
             | ".docker"
+            | ".codex"
             | "node_modules"
             | "__pycache__"
     )
@@ -62,9 +63,17 @@ fn is_secret(name: &str, extension: &str) -> bool {
         "secrets.yaml",
         "secrets.json",
         "secrets.toml",
+        "auth.json",
+        ".credentials.json",
+        ".mcp.json",
+        "mcp.json",
+        ".claude.json",
+        "settings.local.json",
     ]
     .contains(&name);
-    is_env || is_private_key || is_key_file || is_credentials
+    // What this very program's keys are stored under.
+    let is_pepper = extension == "pepper";
+    is_env || is_private_key || is_key_file || is_credentials || is_pepper
 }
 
 fn is_generated(name: &str) -> bool {

@@ -341,18 +341,27 @@ mod tests {
     fn secrets_generated_files_binaries_and_large_files_are_skipped_with_their_reason() {
         check(
             &[
+                (".claude/commands/fix.md", "x"),
+                (".claude/settings.local.json", "{}"),
+                (".codex/config.toml", "x"),
                 (".env", "KEY=1"),
                 (".env.example", "KEY="),
+                (".mcp.json", "{}"),
                 ("Cargo.lock", "x"),
                 ("big.txt", &"x".repeat(101)),
+                ("hub.pepper", "x"),
                 ("logo.png", "x"),
                 ("tls/server.key", "x"),
             ],
             &[
+                (".claude/commands/fix.md", None),
+                (".claude/settings.local.json", Some("may hold secrets")),
                 (".env", Some("may hold secrets")),
                 (".env.example", None),
+                (".mcp.json", Some("may hold secrets")),
                 ("Cargo.lock", Some("generated")),
                 ("big.txt", Some("too large: 101 bytes, the limit is 100")),
+                ("hub.pepper", Some("may hold secrets")),
                 ("logo.png", Some("not text")),
                 ("tls/server.key", Some("may hold secrets")),
             ],
