@@ -8,18 +8,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use super::files::{ReadFile, SourceFiles};
+use super::ignored::{IGNORE_BYTES_MAX, IGNORE_FILE, Ignored, Written};
+use super::names::{is_never_walked, skip_by_name};
+use super::walk::{FILES_MAX, FoundFile};
+use crate::error::{Error, Result};
 use gix_hash::ObjectId;
 use gix_object::{FindExt, Kind};
 use gix_odb::HeaderExt;
 use gix_odb::store::init::Options;
-use ignore::Match;
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
-
-use super::files::{ReadFile, SourceFiles};
-use super::names::{is_never_walked, skip_by_name};
-use super::walk::{FILES_MAX, FoundFile};
-use crate::error::{Error, Result};
 
 /// Folders within each other.
 const DEPTH_MAX: usize = 64;
@@ -39,18 +38,14 @@ const TREES_BYTES_MAX: u64 = 1_024 * 1_024 * 1_024;
 /// Entries of trees that are looked at for each file that may be found.
 const ENTRIES_MAX: usize = 2 * FILES_MAX;
 
-/// Bytes of a file that says which others are left out, and how many of these there may be.
-const IGNORE_BYTES_MAX: u64 = 64 * 1_024;
-const IGNORE_FILES_MAX: usize = 1_000;
+/// How long listing may take: an ordinary repository takes a second, one that was made to be slow would take hours.
+const LIST_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// Differences that an object may be put together from; git itself makes no more than 50.
 const DELTAS_MAX: u32 = 4_095;
 
 /// Buffers of an object's size that putting it together takes.
 const BUFFERS_OF_OBJECT: u64 = 3;
-
-/// Says which files are not indexed.
-const IGNORE_FILE: &str = ".embedderignore";
 
 /// The files of a commit.
 pub(super) struct CommitFiles {
@@ -70,30 +65,60 @@ struct Folder {
     ignored: Option<Arc<Ignored>>,
 }
 
-/// What is left out below a folder, by its own file and those around it.
-struct Ignored {
-    rules: Gitignore,
-    around: Option<Arc<Ignored>>,
-}
-
 /// What is found.
-#[derive(Default)]
-struct Found {
+struct Found<'a> {
+    stop: &'a AtomicBool,
+    until: Instant,
     files: Vec<FoundFile>,
     entries: usize,
     path_bytes: usize,
     tree_bytes: u64,
-    ignore_files: usize,
+    ignored: Written,
 }
 
-impl Found {
-    /// Whether there is more than there may be.
+impl Found<'_> {
+    fn new(stop: &AtomicBool) -> Found<'_> {
+        Found {
+            stop,
+            until: Instant::now() + LIST_TIME_MAX,
+            files: Vec::new(),
+            entries: 0,
+            path_bytes: 0,
+            tree_bytes: 0,
+            ignored: Written::default(),
+        }
+    }
+
+    /// Refuses more than there may be, or what takes longer than it may.
+    fn check(&self) -> Result<()> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
+        let problem = if self.is_too_much() {
+            format!(
+                "the repository holds more than {FILES_MAX} files, or more of names and folders than that many have"
+            )
+        } else if self.ignored.is_too_much() {
+            format!("the {IGNORE_FILE} files of the repository hold more rules than may be")
+        } else if Instant::now() > self.until {
+            format!(
+                "listing the repository takes longer than {} s",
+                LIST_TIME_MAX.as_secs()
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Error::Argument {
+            problem,
+            remedy: format!("name folders of it, or exclude some with {IGNORE_FILE}, simply"),
+        })
+    }
+
     fn is_too_much(&self) -> bool {
         self.files.len() > FILES_MAX
             || self.entries > ENTRIES_MAX
             || self.path_bytes > PATH_BYTES_MAX
             || self.tree_bytes > TREES_BYTES_MAX
-            || self.ignore_files > IGNORE_FILES_MAX
     }
 }
 
@@ -147,7 +172,7 @@ impl CommitFiles {
     }
 
     /// Looks at a folder: adds its files to what is found, and returns the folders in it.
-    fn look(&self, folder: &Folder, found: &mut Found) -> Result<Vec<Folder>, String> {
+    fn look(&self, folder: &Folder, found: &mut Found<'_>) -> Result<Vec<Folder>, String> {
         let objects = self.store.to_cache_arc();
         let header = objects.header(folder.tree).map_err(told)?;
         if header.size() > TREE_BYTES_MAX {
@@ -167,7 +192,8 @@ impl CommitFiles {
         for entry in &tree.entries {
             found.entries += 1;
             found.path_bytes += folder.path.len() + entry.filename.len();
-            if found.is_too_much() {
+            // The caller sees why.
+            if found.check().is_err() {
                 return Ok(folders);
             }
             let lossy = String::from_utf8_lossy(entry.filename).into_owned();
@@ -180,8 +206,8 @@ impl CommitFiles {
             if is_folder && std::str::from_utf8(name).is_ok_and(is_never_walked) {
                 continue;
             }
-            if !self.is_wanted(&path, is_folder) || is_ignored(ignored.as_deref(), &path, is_folder)
-            {
+            let is_left_out = |ignored: &Arc<Ignored>| ignored.leaves_out(&path, is_folder);
+            if !self.is_wanted(&path, is_folder) || ignored.as_ref().is_some_and(is_left_out) {
                 continue;
             }
             let skip = |reason: &str| Some(reason.to_owned());
@@ -248,7 +274,7 @@ impl CommitFiles {
         &self,
         folder: &Folder,
         tree: &gix_object::TreeRef<'_>,
-        found: &mut Found,
+        found: &mut Found<'_>,
     ) -> Option<Arc<Ignored>> {
         let around = folder.ignored.clone();
         let is_ignore_file = |entry: &&gix_object::tree::EntryRef<'_>| {
@@ -257,19 +283,11 @@ impl CommitFiles {
         let Some(entry) = tree.entries.iter().find(is_ignore_file) else {
             return around;
         };
-        found.ignore_files += 1;
         let Ok(text) = self.blob(entry.oid, IGNORE_BYTES_MAX) else {
             return around;
         };
-        let mut builder = GitignoreBuilder::new(&folder.path);
-        for line in String::from_utf8_lossy(&text).lines() {
-            // A line that cannot be read excludes nothing, as in the file of a folder.
-            let _ = builder.add_line(None, line);
-        }
-        match builder.build() {
-            Ok(rules) => Some(Arc::new(Ignored { rules, around })),
-            Err(_) => around,
-        }
+        let text = String::from_utf8_lossy(&text);
+        Ignored::read(&folder.path, &text, around, &mut found.ignored)
     }
 
     /// Refuses folders without a file, which would empty the collection.
@@ -302,7 +320,7 @@ impl CommitFiles {
 
 impl SourceFiles for CommitFiles {
     fn list(&self, stop: &AtomicBool) -> Result<Vec<FoundFile>> {
-        let mut found = Found::default();
+        let mut found = Found::new(stop);
         let mut folders = vec![Folder {
             path: String::new(),
             tree: self.tree,
@@ -310,9 +328,7 @@ impl SourceFiles for CommitFiles {
             ignored: None,
         }];
         while let Some(folder) = folders.pop() {
-            if stop.load(Ordering::Relaxed) {
-                return Err(Error::Interrupted);
-            }
+            found.check()?;
             match self.look(&folder, &mut found) {
                 Ok(inner) => folders.extend(inner),
                 Err(problem) if folder.depth == 0 => {
@@ -326,15 +342,8 @@ impl SourceFiles for CommitFiles {
                     object: None,
                 }),
             }
-            if found.is_too_much() {
-                return Err(Error::Argument {
-                    problem: format!(
-                        "the repository holds more than {FILES_MAX} files, or more of names and folders than that many have"
-                    ),
-                    remedy: format!("name folders of it, or exclude some with {IGNORE_FILE}"),
-                });
-            }
         }
+        found.check()?;
         self.check_found(&found.files)?;
         found.files.sort_by(|a, b| a.path.cmp(&b.path));
         // A tree can name a file twice.
@@ -417,19 +426,6 @@ fn is_name(name: &[u8]) -> bool {
 fn is_below(inner: &str, outer: &str) -> bool {
     let rest = inner.strip_prefix(outer);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-fn is_ignored(ignored: Option<&Ignored>, path: &str, is_folder: bool) -> bool {
-    let mut next = ignored;
-    // What is said nearest to the file counts.
-    while let Some(ignored) = next {
-        match ignored.rules.matched(path, is_folder) {
-            Match::Ignore(_) => return true,
-            Match::Whitelist(_) => return false,
-            Match::None => next = ignored.around.as_deref(),
-        }
-    }
-    false
 }
 
 /// Returns a folder's name as it stands in a path.

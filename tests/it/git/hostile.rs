@@ -147,6 +147,32 @@ fn names_that_lead_out_and_links_are_names_alone() {
 }
 
 #[test]
+fn rules_that_are_made_to_cost_are_refused() {
+    let (app, git) = (App::text_only(), GitServer::start());
+    let repository = git.repository("rules.git");
+    let rule = format!("*{}z\n", "*a*b*c".repeat(20));
+    let rules = repository.blob(rule.repeat(500).as_bytes());
+    let code = repository.blob(b"pub fn code() {}\n");
+    let names: Vec<String> = (0..2_000)
+        .map(|number| format!("{}{number}.rs", "abcab".repeat(30)))
+        .collect();
+    let mut files: Vec<_> = names
+        .iter()
+        .map(|name| ("100644", name.as_bytes(), code.as_str()))
+        .collect();
+    files.push(("100644", b".embedderignore", &rules));
+    files.sort_by_key(|(_, name, _)| *name);
+    repository.commit_tree("main", &repository.tree(&files));
+    let server = start(&app, &settings(&git));
+    let began = Instant::now();
+    let job = fetch(&server, &json!({"url": git.url("rules.git")}));
+    assert_eq!(job["state"], "failed", "{job}");
+    let said = job["error"]["message"].as_str().unwrap();
+    assert!(said.contains("more rules than may be"), "{job}");
+    assert!(began.elapsed() < TIME_MAX);
+}
+
+#[test]
 fn a_tree_that_holds_itself_over_and_over_is_refused_in_time() {
     let (app, git) = (App::text_only(), GitServer::start());
     let repository = git.repository("bomb.git");
