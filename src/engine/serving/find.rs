@@ -117,8 +117,9 @@ impl Service {
         answer.meta.took_ms = took.as_secs_f64() * 1e3;
         let answer = Arc::new(answer);
         measure::searched(&self.metrics, &answer.meta);
-        // What was cut short or lacks something may be better in a moment.
-        if !answer.meta.degraded && mode != Mode::Regex {
+        // What was cut short or lacks something may be better in a moment, and what scans the store sees a change before the
+        // view does, by which answers are told to be old.
+        if !answer.meta.degraded && mode.is_ranked() {
             self.remember(asked, &answer, terms.now);
         }
         Ok(Found {

@@ -22,6 +22,7 @@ impl LiveCollection {
     ) -> Result<()> {
         if self.read_view().is_none() {
             follow.seen = applied;
+            self.has_changed();
             return Ok(());
         }
         let mut last_words: HashMap<ChunkId, OpKind> = HashMap::new();
