@@ -1,9 +1,12 @@
 //! Where the files of a source come from.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{Mode, OFlags};
 
 use super::walk::{self, FoundFile};
 use crate::error::Result;
@@ -77,19 +80,7 @@ impl ReadFile for FolderReader<'_> {
     /// It may have been swapped for something else since it was listed: a link is not followed, a pipe is not waited for,
     /// nothing outside of the root is read, and no more than the limit.
     fn read(&mut self, file: &FoundFile) -> io::Result<Vec<u8>> {
-        let path = self.root.join(&file.path);
-        let parent = path.parent().unwrap_or(self.root).canonicalize()?;
-        if !parent.starts_with(self.root) {
-            return Err(io::Error::other("it lies outside of the folder"));
-        }
-        let mut options = std::fs::OpenOptions::new();
-        options.read(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::custom_flags(
-            &mut options,
-            libc::O_NOFOLLOW | libc::O_NONBLOCK,
-        );
-        let file = options.open(&path)?;
+        let file = open_below(self.root, &file.path)?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::other("it is not a regular file"));
         }
@@ -103,6 +94,23 @@ impl ReadFile for FolderReader<'_> {
     fn settled(&self, changed_ns: i64) -> i64 {
         settled(changed_ns)
     }
+}
+
+/// Opens a file below a folder by one part of its path after the other, so that no link is followed, whoever puts one there and
+/// when.
+fn open_below(root: &Path, path: &str) -> io::Result<File> {
+    let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut at = rustix::fs::open(root, folder, Mode::empty())?;
+    let mut parts = path.split('/').peekable();
+    while let Some(part) = parts.next() {
+        if part.is_empty() || part == "." || part == ".." {
+            return Err(io::Error::other("it lies outside of the folder"));
+        }
+        let flags = if parts.peek().is_some() { folder } else { file };
+        at = rustix::fs::openat(&at, part, flags, Mode::empty())?;
+    }
+    Ok(File::from(at))
 }
 
 /// Returns the time to store: none for a file so young that it may change again without its time changing.
@@ -123,6 +131,33 @@ fn settled(changed_ns: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_link_leads_out_of_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, outside) = (dir.path().join("root"), dir.path().join("outside"));
+        for folder in [&root.join("inner/deep"), &outside] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        for file in [root.join("inner/deep/a.rs"), outside.join("a.rs")] {
+            std::fs::write(file, "x").unwrap();
+        }
+        let link = |to: &Path, at: &Path| std::os::unix::fs::symlink(to, at);
+        link(&outside, &root.join("folder")).unwrap();
+        link(&outside.join("a.rs"), &root.join("file.rs")).unwrap();
+        link(&root, &dir.path().join("root_link")).unwrap();
+        assert!(open_below(&root, "inner/deep/a.rs").is_ok());
+        for path in [
+            "folder/a.rs",
+            "file.rs",
+            "../outside/a.rs",
+            "inner/../file.rs",
+            "/etc/passwd",
+        ] {
+            assert!(open_below(&root, path).is_err(), "{path}");
+        }
+        assert!(open_below(&dir.path().join("root_link"), "inner/deep/a.rs").is_err());
+    }
 
     #[test]
     fn a_file_written_to_a_moment_ago_is_compared_again_next_time() {
