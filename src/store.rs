@@ -128,6 +128,8 @@ pub struct Source {
     pub is_watched: bool,
     /// The commit that is indexed, of a repository.
     pub commit: Option<String>,
+    /// Whether it may be fetched with what the operator has to sign in with, because somebody asked for it who may decide that.
+    pub may_sign_in: bool,
 }
 
 impl Source {
@@ -560,6 +562,9 @@ pub trait StoreWriter {
     /// Records whether a source's folder is watched.
     fn set_watched(&mut self, source: SourceId, is_watched: bool) -> StoreResult<()>;
 
+    /// Allows a repository to be fetched with what the operator has to sign in with.
+    fn let_sign_in(&mut self, source: SourceId) -> StoreResult<()>;
+
     /// Applies changes to a source in one transaction.
     fn apply(&mut self, source: &Source, changes: &[FileChange]) -> StoreResult<()>;
 
@@ -590,8 +595,9 @@ pub trait StoreWriter {
     /// Deletes a collection with everything in it but vectors.
     fn delete_collection(&mut self, collection: CollectionId) -> StoreResult<()>;
 
-    /// Deletes vectors that no chunk refers to; returns how many. The newest one stays, so that numbers of vectors grow.
-    fn collect_vectors(&mut self) -> StoreResult<u64>;
+    /// Deletes vectors that no chunk refers to, all but the `spare` newest of them; returns how many. The newest vector of all
+    /// stays, so that numbers of vectors grow.
+    fn collect_vectors(&mut self, spare: u64) -> StoreResult<u64>;
 
     /// Writes a job down as it is now, and forgets jobs that ended long ago.
     fn put_job(&mut self, job: &JobRow) -> StoreResult<()>;

@@ -30,6 +30,7 @@ mod difference;
 pub(crate) mod embed_documents;
 mod files;
 mod front_matter;
+mod ignored;
 pub mod lexical;
 mod names;
 mod plan;
@@ -140,7 +141,8 @@ pub fn index<'a>(
     let alone = Alone::new(&data_dir, Box::new(load_model));
     let asked = request.collection.as_deref();
     let claimed = match (&request.origin, &root) {
-        (Origin::Repository(repository), _) => claim_repository(&mut db, repository, asked),
+        // Whoever is at the command line is the operator.
+        (Origin::Repository(repository), _) => claim_repository(&mut db, repository, asked, true),
         (Origin::Folder(root), None) | (Origin::Folder(_), Some(root)) => {
             claim_source(&mut db, root, asked)
         }
@@ -193,7 +195,7 @@ pub fn fetch(
     let told = |bytes| progress.report(&Event::Fetching { bytes });
     told(0);
     repositories
-        .fetch(&repository, source.id, stop, &told)
+        .fetch(&repository, source, stop, &told)
         .map(Some)
 }
 

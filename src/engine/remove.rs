@@ -55,7 +55,7 @@ pub fn remove(config: &Config, name: &str) -> Result<Removed> {
     for source in sources {
         data_dir.forget_source(source.id)?;
     }
-    let vectors = db.collect_vectors()?;
+    let vectors = db.collect_vectors(0)?;
     let folder = data_dir.index_folder(collection.id);
     match std::fs::remove_dir_all(&folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -17,7 +17,7 @@ use crate::engine::audit::AuditKind;
 use crate::engine::ingest::{Origin, Repository};
 use crate::engine::serving::collections::{self, SourceView};
 use crate::engine::serving::jobs::JobView;
-use crate::error::{Error, ErrorCode};
+use crate::error::Error;
 
 /// A folder or a repository to be indexed.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -48,7 +48,7 @@ pub(super) struct NewSource {
 }
 
 impl NewSource {
-    fn checked(self) -> Result<collections::NewSource, Error> {
+    fn checked(self, may_sign_in: bool) -> Result<collections::NewSource, Error> {
         let origin = match (self.path, self.url, self.reference) {
             (Some(path), None, None) => Origin::Folder(path),
             (None, Some(url), reference) => {
@@ -72,6 +72,7 @@ impl NewSource {
             within: self.within,
             with_vectors: !self.text_only,
             watch: self.watch,
+            may_sign_in,
         })
     }
 }
@@ -107,13 +108,7 @@ pub(super) async fn add(
         .service
         .work(move |service| {
             service.access.may_act()?;
-            let new = new.checked()?;
-            if let Origin::Repository(repository) = &new.origin
-                && repository.is_signed_in_to(service.config())
-                && !caller.principal().may(Scope::AdminRoots)
-            {
-                return Err(needs_operator());
-            }
+            let new = new.checked(caller.principal().may(Scope::AdminRoots))?;
             let (source, job) = service.add_source(&name, new)?;
             service.access.record(
                 AuditKind::SourceAdded,
@@ -127,16 +122,6 @@ pub(super) async fn add(
 }
 
 /// What the operator's credentials open is the operator's to give away.
-fn needs_operator() -> Error {
-    Error::Reported {
-        code: ErrorCode::Forbidden,
-        message: "the repository is fetched with the operator's credentials".to_owned(),
-        remedy: Some(
-            "ask the operator to add it, or for a key with the scope `admin:roots`".to_owned(),
-        ),
-    }
-}
-
 /// Lists the sources of a collection.
 #[utoipa::path(get, path = "/v1/collections/{collection}/sources", tag = "sources",
     params(("collection" = String, Path)),

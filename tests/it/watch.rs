@@ -247,6 +247,11 @@ fn an_unchanged_text_is_never_embedded_again() {
     watching.finds("rosewood", &["a.rs"]);
     let content = fs::read(folder.join("b.rs")).unwrap();
     fs::write(folder.join("b.rs"), &content).unwrap();
+    // What comes back, as with a branch, has its vector still.
+    fs::remove_file(folder.join("a.rs")).unwrap();
+    watching.finds("rosewood", &[]);
+    write_tree(&folder, &[("a.rs", "pub fn rosewood() {}\n")]);
+    watching.finds("rosewood", &["a.rs"]);
     // Something else is seen after it.
     write_tree(&folder, &[("note.txt.png", "x")]);
     std::fs::remove_file(folder.join("note.txt.png")).unwrap();
@@ -314,6 +319,90 @@ fn a_server_that_is_started_anew_finds_what_happened_meanwhile_and_watches_on() 
         .with_status(202);
     assert_eq!(watching.collection()["freshness"]["watched"], false);
     assert!(watching.app.data_dir().exists());
+}
+
+#[test]
+fn what_is_asked_literally_is_never_old() {
+    // Nothing else is asked: what ranks is not loaded.
+    let watching = Watching::start(&[("a.rs", "pub fn first() {}\n")]);
+    let hits = |text: &str| {
+        let question = json!({"query": text, "mode": "literal"});
+        let answer = watching
+            .server
+            .post("/v1/collections/code/search", &question)
+            .ok();
+        answer["hits"].as_array().unwrap().len()
+    };
+    assert_eq!((hits("fn first"), hits("fn second")), (1, 0));
+    watching.write("b.rs", "pub fn second() {}\n");
+    wait_until("it is found", || hits("fn second") == 1);
+    fs::remove_file(watching.folder.join("a.rs")).unwrap();
+    wait_until("it is gone", || hits("fn first") == 0);
+    let source = &watching.server.get("/v1/collections/code/sources").ok()["sources"][0];
+    let id = source["id"].as_str().unwrap();
+    watching
+        .server
+        .delete(&format!("/v1/collections/code/sources/{id}"))
+        .with_status(204);
+    assert_eq!(hits("fn second"), 0);
+}
+
+#[test]
+fn a_folder_that_is_not_allowed_any_more_is_not_read() {
+    let watching = Watching::start(&[("a.rs", "pub fn first() {}\n")]);
+    let roots = |method: &str| {
+        watching
+            .server
+            .ask(method, "/v1/admin/roots")
+            .json(&json!({"path": watching.folder}))
+            .send()
+    };
+    roots("DELETE").ok();
+    watching.write("b.rs", "pub fn second() {}\n");
+    wait_until("it is said", || {
+        let freshness = &watching.collection()["freshness"];
+        freshness["watched"] == false && freshness["watch_problem"].is_string()
+    });
+    assert!(watching.server.find("code", "second").is_empty());
+    assert_eq!(watching.server.find("code", "first"), ["a.rs"]);
+    assert!(roots("POST").status < 300);
+    watching.finds("second", &["b.rs"]);
+    assert_eq!(watching.collection()["freshness"]["watched"], true);
+}
+
+#[test]
+fn a_folder_is_followed_when_one_around_it_is_renamed() {
+    let app = App::text_only();
+    let around = app.dir.path().canonicalize().unwrap().join("around");
+    let folder = around.join("project");
+    write_tree(&folder, &[("a.rs", "pub fn first() {}\n")]);
+    let watching = Watching::folder(app, folder);
+    fs::rename(&around, around.with_extension("away")).unwrap();
+    watching.write("b.rs", "pub fn second() {}\n");
+    watching.finds("second", &["b.rs"]);
+    watching.finds("first", &[]);
+    watching.write("b.rs", "pub fn third() {}\n");
+    watching.finds("third", &["b.rs"]);
+}
+
+#[test]
+fn what_is_watched_is_watched_whole() {
+    let watching = Watching::start(&[("a.rs", "fn a() {}\n"), ("src/b.rs", "fn b() {}\n")]);
+    let ask = |more: Value| {
+        let mut source = json!({"path": watching.folder, "within": ["src"]});
+        let fields = source.as_object_mut().unwrap();
+        fields.extend(more.as_object().unwrap().clone());
+        watching
+            .server
+            .post("/v1/collections/code/sources", &source)
+    };
+    ask(json!({})).problem(400, "usage");
+    ask(json!({"watch": true})).problem(400, "usage");
+    let job = ask(json!({"watch": false})).with_status(202).body;
+    let job = watching
+        .server
+        .end_of_job(job["job"]["id"].as_str().unwrap());
+    assert_eq!(job["report"]["removed"], 1, "{job}");
 }
 
 #[test]

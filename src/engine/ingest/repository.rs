@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Git as GitAccess};
 use crate::error::{Error, ErrorCode, Result};
 use crate::outbound::git::{Fetch, Git, GitError, GitRef, GitUrl, Refused};
-use crate::store::SourceId;
+use crate::store::Source;
 use crate::store::data_dir::DataDir;
 
 /// A branch of a repository elsewhere.
@@ -47,8 +47,25 @@ impl Repository {
     }
 
     /// Whether it is asked for with what the operator has to sign in with there, so that it may be nobody else's to read.
-    pub fn is_signed_in_to(&self, config: &Config) -> bool {
-        self.url.is_ssh() || names_host(config.git.credentials_file.as_deref(), self.url.host())
+    fn is_signed_in_to(&self, access: &GitAccess) -> bool {
+        self.url.is_ssh() || names_host(access.credentials_file.as_deref(), self.url.host())
+    }
+
+    /// Refuses a fetch with the operator's credentials for somebody who may not decide that.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Forbidden`].
+    pub fn check_sign_in(&self, access: &GitAccess, may_sign_in: bool) -> Result<()> {
+        if may_sign_in || !self.is_signed_in_to(access) {
+            return Ok(());
+        }
+        Err(Error::Reported {
+            code: ErrorCode::Forbidden,
+            message: "the repository is fetched with the operator's credentials".to_owned(),
+            remedy: Some(
+                "ask the operator to add it, or for a key with the scope `admin:roots`".to_owned(),
+            ),
+        })
     }
 
     /// Returns its address.
@@ -80,6 +97,7 @@ impl fmt::Display for Repository {
 /// Brings repositories here, and keeps them for the next time.
 pub struct Repositories {
     git: Git,
+    access: GitAccess,
     data_dir: DataDir,
 }
 
@@ -90,6 +108,7 @@ impl Repositories {
         let (breaker, retry) = (resilience.breaker.clone(), resilience.retry);
         Repositories {
             git: Git::new(config.git.clone(), breaker, retry, clock, seed),
+            access: config.git.clone(),
             data_dir: DataDir::new(&config.data_dir),
         }
     }
@@ -97,16 +116,18 @@ impl Repositories {
     /// Brings what a repository's branch is now, and returns the folder of our bare copy. `told` hears how many bytes that has.
     ///
     /// # Errors
-    /// A host that may not be asked, cannot be reached or refuses; a repository that is larger or takes longer than it may; the
+    /// A host that is signed in to for a source that may not be; one that may not be asked, cannot be reached or refuses; a repository that is larger or takes longer than it may; the
     /// disk; [`Error::Interrupted`] when `stop` was set.
     pub fn fetch(
         &self,
         repository: &Repository,
-        source: SourceId,
+        source: &Source,
         stop: &AtomicBool,
         told: &(dyn Fn(u64) + Sync),
     ) -> Result<PathBuf> {
-        let folder = self.data_dir.repository_folder(source);
+        // What the operator signs in with may have come after the source.
+        repository.check_sign_in(&self.access, source.may_sign_in)?;
+        let folder = self.data_dir.repository_folder(source.id);
         let fetch = Fetch {
             url: &repository.url,
             reference: repository.reference.as_ref(),

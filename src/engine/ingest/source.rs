@@ -96,7 +96,8 @@ pub fn claim_source(
     Ok((collection, source))
 }
 
-/// Returns the collection and the source of a repository's branch, made if they are not there.
+/// Returns the collection and the source of a repository's branch, made if they are not there. `may_sign_in` allows it to be
+/// fetched with what the operator has to sign in with, from here on.
 ///
 /// # Errors
 /// A name that cannot be one, or that holds something else; those of the store.
@@ -104,6 +105,7 @@ pub fn claim_repository(
     db: &mut dyn StoreWriter,
     repository: &Repository,
     asked: Option<&str>,
+    may_sign_in: bool,
 ) -> Result<(Collection, Source)> {
     let name = match asked {
         Some(name) => name.to_owned(),
@@ -111,7 +113,11 @@ pub fn claim_repository(
     };
     let collection = claim_collection(db, &name)?;
     let root = repository.to_string();
-    let source = db.put_source(collection.id, SourceKind::Git, &root, PIPELINE_VERSION)?;
+    let mut source = db.put_source(collection.id, SourceKind::Git, &root, PIPELINE_VERSION)?;
+    if may_sign_in && !source.may_sign_in {
+        db.let_sign_in(source.id)?;
+        source.may_sign_in = true;
+    }
     Ok((collection, source))
 }
 

@@ -74,6 +74,8 @@ pub struct NewSource {
     pub with_vectors: bool,
     /// Whether what changes in it is brought in as it happens, from here on; none leaves that as it is.
     pub watch: Option<bool>,
+    /// Whether a repository may be fetched with what the operator has to sign in with.
+    pub may_sign_in: bool,
 }
 
 /// A source as clients see it.
@@ -276,7 +278,7 @@ impl Service {
         let mut db = self.connections.take()?;
         let counts = db.store().counts(id, None)?;
         db.delete_collection(id)?;
-        let vectors = db.collect_vectors()?;
+        let vectors = db.collect_vectors(0)?;
         self.library_mut().remove(name);
         for source in &sources {
             self.data_dir.forget_source(source.id)?;
@@ -389,17 +391,16 @@ impl Service {
     /// A path that is missing, a file, or outside of the allowed roots; a collection of another kind; a full queue.
     pub fn add_source(&self, name: &str, new: NewSource) -> Result<(SourceView, JobView)> {
         let live = self.live(name)?;
+        if !new.within.is_empty() && new.watch == Some(true) {
+            return Err(watched_whole());
+        }
         let root = match &new.origin {
             Origin::Folder(path) => Some(self.allowed_root(path)?),
-            Origin::Repository(_) => None,
+            Origin::Repository(repository) => {
+                repository.check_sign_in(&self.config.git, new.may_sign_in)?;
+                None
+            }
         };
-        if new.watch == Some(true) && !new.within.is_empty() {
-            return Err(Error::Argument {
-                problem: "a folder or repository is watched whole".to_owned(),
-                remedy: "leave `within` or `watch` away; .embedderignore excludes folders"
-                    .to_owned(),
-            });
-        }
         let mut db = self.connections.take()?;
         let mut source = {
             let _structure = self.structure();
@@ -408,13 +409,17 @@ impl Service {
             }
             match (&new.origin, &root) {
                 (Origin::Repository(repository), _) => {
-                    claim_repository(&mut *db, repository, Some(name))?.1
+                    let may_sign_in = new.may_sign_in;
+                    claim_repository(&mut *db, repository, Some(name), may_sign_in)?.1
                 }
                 (Origin::Folder(root), None) | (Origin::Folder(_), Some(root)) => {
                     claim_source(&mut *db, root, Some(name))?.1
                 }
             }
         };
+        if !new.within.is_empty() && new.watch.unwrap_or(source.is_watched) {
+            return Err(watched_whole());
+        }
         if let Some(is_watched) = new.watch {
             db.set_watched(source.id, is_watched)?;
             source.is_watched = is_watched;
@@ -429,6 +434,23 @@ impl Service {
         let name = &live.collection().name;
         let job = self.start_job(name, &source, new.within, new.with_vectors)?;
         Ok((view, job))
+    }
+
+    /// Makes sure that the folder of a source may be read still, and is where it was.
+    ///
+    /// # Errors
+    /// A folder that is gone, leads elsewhere, or is outside of the allowed roots.
+    pub(super) fn check_folder(&self, source: &Source) -> Result<()> {
+        let Some(root) = source.folder() else {
+            return Ok(());
+        };
+        if self.allowed_root(root)? == root {
+            return Ok(());
+        }
+        Err(Error::Argument {
+            problem: format!("{} leads elsewhere now", root.display()),
+            remedy: "index the folder that it leads to, or bring the former back".to_owned(),
+        })
     }
 
     /// Returns the canonical path of a folder that may be indexed.
@@ -489,7 +511,7 @@ impl Service {
         self.data_dir.forget_source(source.id)?;
         live.sync(&mut *db, &self.data_dir, super::live::Commit::Now)?;
         drop(filling);
-        db.collect_vectors()?;
+        db.collect_vectors(0)?;
         self.fillers.wake(&live);
         Ok(())
     }
@@ -590,6 +612,14 @@ impl Service {
                 Some(self.vectors_of_kind(collection.is_remote)?.fingerprint)
             }
         }
+    }
+}
+
+fn watched_whole() -> Error {
+    Error::Argument {
+        problem: "a folder or repository is watched whole".to_owned(),
+        remedy: "leave `within` away, or end the watch with `watch: false`; .embedderignore excludes folders"
+            .to_owned(),
     }
 }
 

@@ -90,6 +90,8 @@ struct State {
     busy: HashSet<String>,
     /// Of these, those whose job has brought the texts up to date, and goes on with vectors alone.
     past_text: HashSet<String>,
+    /// Those whose job fetches what it will read.
+    before_text: HashSet<String>,
     /// Collections whose texts somebody else than a job brings up to date.
     claimed: HashSet<String>,
     /// Jobs of repositories that are under way.
@@ -113,10 +115,22 @@ impl Jobs {
         self.lock().past_text.insert(collection.to_owned());
     }
 
+    /// Says that the job of a collection has fetched what it reads, and waits until nobody looks at that collection.
+    fn begin_text(&self, collection: &str) {
+        let mut state = self.lock();
+        while state.claimed.contains(collection) {
+            let waited = self.arrived.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        state.before_text.remove(collection);
+    }
+
     /// Keeps jobs of a collection waiting; none where one is at its texts.
     pub(super) fn claim(&self, collection: &str) -> Option<Claim<'_>> {
         let mut state = self.lock();
-        let is_at_texts = state.busy.contains(collection) && !state.past_text.contains(collection);
+        let is_elsewhere =
+            state.before_text.contains(collection) || state.past_text.contains(collection);
+        let is_at_texts = state.busy.contains(collection) && !is_elsewhere;
         if state.is_ending || is_at_texts || !state.claimed.insert(collection.to_owned()) {
             return None;
         }
@@ -185,6 +199,7 @@ impl Jobs {
                 open,
                 busy,
                 claimed,
+                before_text,
                 fetching,
                 ..
             } = &mut *state;
@@ -199,6 +214,9 @@ impl Jobs {
                 let job = waiting.remove(place).and_then(|id| open.get(&id));
                 if let Some(job) = job {
                     busy.insert(job.row.collection.clone());
+                    if job.is_fetched {
+                        before_text.insert(job.row.collection.clone());
+                    }
                     *fetching += usize::from(job.is_fetched);
                     return Some((
                         job.row.clone(),
@@ -374,6 +392,7 @@ impl Service {
             let mut state = self.jobs.lock();
             state.busy.remove(&collection);
             state.past_text.remove(&collection);
+            state.before_text.remove(&collection);
             state.fetching -= usize::from(is_fetched);
             drop(state);
             self.jobs.arrived.notify_all();
@@ -390,6 +409,9 @@ impl Service {
         let source = self.source_of(row)?;
         // Whoever else works on the collection need not wait for what is far away.
         let fetched = fetch(&self.repositories, &source, progress, stop)?;
+        // What was allowed when the job was asked for may not be any more.
+        self.check_folder(&source)?;
+        self.jobs.begin_text(&row.collection);
         live.begin_run()?;
         let run = Run {
             config: &self.config,

@@ -15,6 +15,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 fn new_source(folder: &std::path::Path) -> super::collections::NewSource {
     super::collections::NewSource {
+        may_sign_in: false,
         origin: crate::engine::ingest::Origin::Folder(folder.to_owned()),
         within: Vec::new(),
         with_vectors: false,
@@ -225,6 +226,8 @@ fn a_job_that_a_killed_server_left_is_done_by_the_next() {
     std::fs::write(folder.path().join("binary.rs"), b"\0\0\0").unwrap();
     let root = folder.path().canonicalize().unwrap();
     let service = open(dir.path());
+    let caller = service.access.anonymous();
+    service.access.add_root(&caller, &root).unwrap();
     service
         .create_collection("code", CollectionKind::Code, None)
         .unwrap();

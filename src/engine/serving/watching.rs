@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,7 +27,8 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// How often the folders are listed until none is new.
 const LISTINGS_MAX: usize = 8;
 
-/// How often everything is looked at where not all can be watched, or a look has failed.
+/// How often everything is looked at where not all can be watched, or a look has failed; and whether the folder is still the
+/// one that is watched.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
 
 /// The folders that are watched.
@@ -51,6 +52,7 @@ struct Signal {
 pub(crate) struct Watched {
     live: Arc<LiveCollection>,
     source: SourceId,
+    root: PathBuf,
     seen: Arc<Seen>,
     /// Of the thread that looks alone, who may have it for as long as listing folders takes.
     watch: Mutex<Watch>,
@@ -78,7 +80,7 @@ struct State {
     has_looked: bool,
     /// Why the last look failed.
     failed: Option<String>,
-    /// When it was looked at everything last, because something was wrong.
+    /// When it was last asked whether something is wrong.
     looked: Instant,
 }
 
@@ -150,15 +152,26 @@ impl Watched {
         Ok(())
     }
 
-    /// Looks at everything from time to time where something is wrong.
+    /// Looks at everything from time to time where something is wrong, or where the folder is another by now: of one around it
+    /// that is renamed nobody is told.
     fn look_again(&self) {
         let mut state = self.lock();
+        if state.looked.elapsed() < LOOK_EVERY {
+            return;
+        }
+        state.looked = Instant::now();
         let is_wrong = state.failed.is_some() || state.unwatched.is_some();
-        if is_wrong && state.looked.elapsed() >= LOOK_EVERY {
-            state.looked = Instant::now();
-            drop(state);
+        drop(state);
+        if is_wrong || self.is_another() {
             self.seen.note_everything();
         }
+    }
+
+    /// Whether the folder is not the one any more that its watch began with.
+    fn is_another(&self) -> bool {
+        let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let identity = identity_of(&self.root).ok();
+        watch.identity.is_some() && watch.identity != identity
     }
 }
 
@@ -205,7 +218,10 @@ impl Service {
     /// Watches the folder of a source from here on, and looks at all of it. Where it cannot be watched, it is looked at from
     /// time to time.
     pub(super) fn watch(&self, live: &Arc<LiveCollection>, source: &Source) {
-        if source.folder().is_none() || self.watches.of(source.id).is_some() {
+        let Some(root) = source.folder() else {
+            return;
+        };
+        if self.watches.of(source.id).is_some() {
             return;
         }
         let (clock, signal) = (self.clock, Arc::clone(&self.watches.signal));
@@ -213,6 +229,7 @@ impl Service {
         let watched = Watched {
             live: Arc::clone(live),
             source: source.id,
+            root: root.to_owned(),
             seen: Arc::clone(&seen),
             watch: Mutex::default(),
             state: Mutex::new(State {
@@ -266,26 +283,28 @@ impl Service {
     fn look(&self, watched: &Watched) -> Duration {
         let collection = &watched.live.collection().name;
         let began = Instant::now();
+        let Some(_claim) = self.jobs.claim(collection) else {
+            // What was seen stays where it is.
+            return PATIENCE;
+        };
         let Some(source) = self.watched_source(watched) else {
-            return Duration::ZERO;
+            return PATIENCE;
         };
-        let Some(root) = source.folder() else {
-            return Duration::ZERO;
-        };
-        let data_dir = &self.config.data_dir;
+        let (root, data_dir) = (&watched.root, &self.config.data_dir);
         let news = watched.seen.take();
-        if news.has_other_folders || news.is_everything {
-            // From here on nothing is missed: what changes before the look is seen by it, and what changes later is told.
-            watched.follow(root, data_dir);
-        } else if !concerns(root, &news.paths, data_dir) {
+        let is_about_folders = news.has_other_folders || news.is_everything;
+        if !is_about_folders && !concerns(root, &news.paths, data_dir) {
             watched.seen.looked(began.elapsed());
             return Duration::ZERO;
         }
-        let Some(_claim) = self.jobs.claim(collection) else {
-            watched.seen.give_back(news);
-            return PATIENCE;
-        };
-        let looked = self.look_at(watched, &source);
+        // What was allowed when it was asked for may not be any more.
+        let looked = self.check_folder(&source).and_then(|()| {
+            if is_about_folders {
+                // From here on nothing is missed: what changes before the look is seen by it, and what changes later is told.
+                watched.follow(root, data_dir);
+            }
+            self.look_at(watched, &source)
+        });
         watched.seen.looked(began.elapsed());
         let mut state = watched.lock();
         match looked {

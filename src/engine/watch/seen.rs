@@ -114,17 +114,6 @@ impl Seen {
         std::mem::take(&mut state.news)
     }
 
-    /// Gives back what was taken, for it could not be looked at yet.
-    pub(crate) fn give_back(&self, news: News) {
-        let mut state = self.lock();
-        let now = (self.now)();
-        state.changes.note(now);
-        let State { news: kept, .. } = &mut *state;
-        kept.has_other_folders |= news.has_other_folders;
-        kept.is_everything |= news.is_everything;
-        kept.paths.extend(news.paths);
-    }
-
     /// Says that it was looked, and how long that took.
     pub(crate) fn looked(&self, took: Duration) {
         let now = (self.now)();

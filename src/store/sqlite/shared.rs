@@ -108,6 +108,10 @@ impl StoreWriter for SharedContent {
             .call(move |db| db.set_watched(source, is_watched))
     }
 
+    fn let_sign_in(&mut self, source: SourceId) -> StoreResult<()> {
+        self.writer.call(move |db| db.let_sign_in(source))
+    }
+
     fn apply(&mut self, source: &Source, changes: &[FileChange]) -> StoreResult<()> {
         let (source, changes) = (source.clone(), changes.to_vec());
         self.writer.call(move |db| db.apply(&source, &changes))
@@ -153,8 +157,8 @@ impl StoreWriter for SharedContent {
         self.writer.call(move |db| db.delete_collection(collection))
     }
 
-    fn collect_vectors(&mut self) -> StoreResult<u64> {
-        self.writer.call(StoreWriter::collect_vectors)
+    fn collect_vectors(&mut self, spare: u64) -> StoreResult<u64> {
+        self.writer.call(move |db| db.collect_vectors(spare))
     }
 
     fn put_job(&mut self, job: &JobRow) -> StoreResult<()> {

@@ -1,8 +1,10 @@
 //! Repositories of people who mean well.
 
+use std::net::TcpListener;
+
 use serde_json::{Value, json};
 
-use crate::support::app::{App, wait_until};
+use crate::support::app::{App, wait_until, write_tree};
 use crate::support::git_server::GitServer;
 use crate::support::server::TestServer;
 
@@ -201,6 +203,91 @@ fn credentials_are_shown_to_their_own_host_alone() {
         kept.contains("swordfish") && kept.contains("tunafish"),
         "{kept}"
     );
+}
+
+#[test]
+fn credentials_that_come_later_do_not_open_what_others_asked_for() {
+    let (app, git) = (App::text_only(), GitServer::start());
+    git.repository("secret.git")
+        .commit("main", &[("a.rs", "pub fn hidden_word() {}\n")]);
+    let server = start(&app, &settings(&git));
+    let key = server.key(&["sources:write", "collections:read"], None);
+    let url = git.url("private/secret.git");
+    server
+        .ask("POST", "/v1/collections/code/sources")
+        .key(&key)
+        .json(&json!({"url": url, "watch": true}))
+        .send()
+        .with_status(202);
+    let states = |server: &TestServer| {
+        let jobs = server.get("/v1/jobs").ok();
+        let jobs = jobs["jobs"].as_array().unwrap().clone();
+        let error_of = |job: &Value| (job["state"].clone(), job["error"]["code"].clone());
+        jobs.iter().map(error_of).collect::<Vec<_>>()
+    };
+    wait_until("it is refused there", || states(&server)[0].0 == "failed");
+    server.stop();
+    let file = app.dir.path().join("credentials");
+    let port = git.address.port();
+    std::fs::write(
+        &file,
+        format!("https://reader:swordfish@localhost:{port}\n"),
+    )
+    .unwrap();
+    let mut with = settings(&git);
+    for (name, value) in [
+        ("EMBEDDER_GIT_CREDENTIALS_FILE", file.display().to_string()),
+        ("EMBEDDER_GIT_FETCH_EVERY_S", "10".to_owned()),
+    ] {
+        with.push((name.to_owned(), value));
+    }
+    let with: Vec<_> = with
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
+    let server = TestServer::start(&app, &[], &with);
+    wait_until("it is asked for again", || {
+        states(&server).contains(&(json!("failed"), json!("forbidden")))
+    });
+    assert!(git.authorizations().is_empty());
+    assert!(server.find("code", "hidden_word").is_empty());
+    // The operator may have it fetched, and it is fetched again from then on.
+    let job = fetch(&server, &json!({"url": url}));
+    assert_eq!(job["state"], "done", "{job}");
+    assert_eq!(server.find("code", "hidden_word"), ["a.rs"]);
+}
+
+#[test]
+fn a_host_that_does_not_answer_keeps_nobody_else_waiting() {
+    let (app, git) = (App::text_only(), GitServer::start());
+    let server = start(&app, &settings(&git));
+    let folder = app.dir.path().canonicalize().unwrap().join("project");
+    write_tree(&folder, &[("a.rs", "pub fn first() {}\n")]);
+    server.allow(&folder);
+    let job = fetch(&server, &json!({"path": folder, "watch": true}));
+    assert_eq!(job["state"], "done", "{job}");
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!(
+        "https://localhost:{}/project.git",
+        silent.local_addr().unwrap().port()
+    );
+    let stuck = server
+        .post("/v1/collections/code/sources", &json!({"url": url}))
+        .with_status(202)
+        .body;
+    let stuck = format!("/v1/jobs/{}", stuck["job"]["id"].as_str().unwrap());
+    wait_until("it is being fetched", || {
+        server.get(&stuck).ok()["progress"]["phase"] == "fetching"
+    });
+    write_tree(&folder, &[("b.rs", "pub fn second() {}\n")]);
+    wait_until("what is saved is found", || {
+        server.find("code", "second") == ["b.rs"]
+    });
+    assert_eq!(server.get(&stuck).ok()["state"], "running");
+    server.delete(&stuck);
+    wait_until("it is cancelled", || {
+        server.get(&stuck).ok()["state"] == "cancelled"
+    });
 }
 
 #[test]

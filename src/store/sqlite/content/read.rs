@@ -69,7 +69,8 @@ pub(super) fn collection_row(row: &Row<'_>) -> rusqlite::Result<Collection> {
 }
 
 /// Columns of a [`Source`], in the order that [`source_row`] reads them.
-pub(super) const SOURCE_COLUMNS: &str = "id, kind, root, pipeline, updated_ms, watched, commit_id";
+pub(super) const SOURCE_COLUMNS: &str =
+    "id, kind, root, pipeline, updated_ms, watched, commit_id, may_sign_in";
 
 pub(super) fn source_row(collection: CollectionId, row: &Row<'_>) -> rusqlite::Result<Source> {
     let kind = |name: &str| match name {
@@ -87,6 +88,7 @@ pub(super) fn source_row(collection: CollectionId, row: &Row<'_>) -> rusqlite::R
         updated_ms: row.get::<_, Option<i64>>(4)?.map(i64::unsigned_abs),
         is_watched: row.get(5)?,
         commit: row.get(6)?,
+        may_sign_in: row.get(7)?,
     })
 }
 

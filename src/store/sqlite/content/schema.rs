@@ -178,6 +178,7 @@ CREATE TABLE source_new (
     watched       INTEGER NOT NULL DEFAULT 0 CHECK (watched IN (0, 1)),
     -- The commit that is indexed.
     commit_id     TEXT,
+    may_sign_in   INTEGER NOT NULL DEFAULT 0 CHECK (may_sign_in IN (0, 1)),
     UNIQUE (collection_id, root)
 ) STRICT;
 INSERT INTO source_new (id, collection_id, kind, root, pipeline) SELECT id, collection_id, kind, root, pipeline FROM source;

@@ -211,13 +211,13 @@ fn a_vector_is_shared_by_equal_texts_and_collected_when_none_is_left() {
     assert_eq!(loaded.len(), 3);
     assert!(loaded.iter().all(|(_, vector)| vector == &[1.0, -0.5]));
     f.apply(&[file("a.rs", &["ab"])]);
-    assert_eq!(f.db.collect_vectors().unwrap(), 1);
+    assert_eq!(f.db.collect_vectors(0).unwrap(), 1);
     assert_eq!(
         f.db.counts(f.collection.id, Some(model)).unwrap().embedded,
         2
     );
     f.apply(&[file("a.rs", &[]), file("b.rs", &[])]);
-    assert_eq!(f.db.collect_vectors().unwrap(), 0, "the newest stays");
+    assert_eq!(f.db.collect_vectors(0).unwrap(), 0, "the newest stays");
     let last = f.db.last_vector().unwrap();
     f.db.put_vectors(model, &[([9; 32], vec![1.0, 0.0])])
         .unwrap();

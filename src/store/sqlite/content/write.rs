@@ -134,6 +134,13 @@ impl StoreWriter for ContentDb {
         })
     }
 
+    fn let_sign_in(&mut self, source: SourceId) -> StoreResult<()> {
+        self.write(|tx| {
+            let update = "UPDATE source SET may_sign_in = 1 WHERE id = ?1";
+            tx.execute(update, [source.0]).map(drop)
+        })
+    }
+
     fn apply(&mut self, source: &Source, changes: &[FileChange]) -> StoreResult<()> {
         self.write(|tx| apply(tx, source, changes))
     }
@@ -201,11 +208,13 @@ impl StoreWriter for ContentDb {
         })
     }
 
-    fn collect_vectors(&mut self) -> StoreResult<u64> {
+    fn collect_vectors(&mut self, spare: u64) -> StoreResult<u64> {
         self.write(|tx| {
-            let delete = "DELETE FROM vector WHERE id < (SELECT max(id) FROM vector) AND NOT EXISTS \
-                          (SELECT 1 FROM chunk WHERE chunk.embed_hash = vector.embed_hash)";
-            tx.execute(delete, []).map(|count| count as u64)
+            let delete = "DELETE FROM vector WHERE id IN (SELECT id FROM vector \
+                          WHERE id < (SELECT max(id) FROM vector) AND NOT EXISTS \
+                          (SELECT 1 FROM chunk WHERE chunk.embed_hash = vector.embed_hash) \
+                          ORDER BY id DESC LIMIT -1 OFFSET ?1)";
+            tx.execute(delete, [spare]).map(|count| count as u64)
         })
     }
 
