@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Context, output};
 use crate::config::Origin;
+use crate::engine::embed::Embedder;
 use crate::error::{Error, ErrorCode, Result};
 
 mod configuration;
@@ -108,6 +109,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         return Ok(());
     }
     write(&path, &after)?;
+    tell_of_surroundings(context);
     output::note(&format!("next: {}", args.client.next_step(args.user)));
     Ok(())
 }
@@ -135,10 +137,32 @@ fn arguments(context: &Context) -> Vec<String> {
             _ => continue,
         };
         if *origin == Origin::Flag {
-            arguments.extend([flag.to_owned(), value.clone()]);
+            // A client starts it in any folder.
+            let is_path = setting.key == "data_dir" || Embedder::is_folder(value);
+            let whole = std::path::absolute(value).ok().filter(|_| is_path);
+            let value = whole.map_or_else(|| value.clone(), |whole| whole.display().to_string());
+            arguments.extend([flag.to_owned(), value]);
         }
     }
     arguments
+}
+
+/// Says what may keep the tools from working as they do here.
+fn tell_of_surroundings(context: &Context) {
+    for (setting, _, origin) in context.config.table() {
+        if let (Origin::Environment(variable), "data_dir" | "model") = (origin, setting.key) {
+            output::note(&format!(
+                "note: {variable} is set here, which a client that is started elsewhere does not know; --{} writes it down",
+                setting.key.replace('_', "-")
+            ));
+        }
+    }
+    if let Err(error) = Embedder::folder(&context.config) {
+        output::note(&format!(
+            "note: search is by words alone so far: {}",
+            error.with_remedy()
+        ));
+    }
 }
 
 fn home() -> Result<PathBuf> {

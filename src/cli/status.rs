@@ -3,6 +3,8 @@
 use indicatif::HumanBytes;
 
 use super::{Context, output, served};
+use crate::clock::ago;
+use crate::engine::serving::collections::Freshness;
 use crate::engine::status::{self, Status};
 use crate::error::Result;
 
@@ -81,6 +83,12 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
             counts.embedded_fraction() * 100.0,
             collection.generation
         ))?;
+        if let Some(said) = said_of(&collection.freshness) {
+            output::line(&format!("  {said}"))?;
+        }
+        for repository in &collection.repositories {
+            output::line(&format!("  from {}", output::printable(repository)))?;
+        }
         for root in &collection.roots {
             let gone = if root.is_dir() {
                 ""
@@ -103,4 +111,30 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Says how fresh a collection is; nothing of one that is not made of folders or repositories.
+fn said_of(freshness: &Freshness) -> Option<String> {
+    let mut said = Vec::new();
+    if freshness.indexing {
+        said.push("being indexed".to_owned());
+    }
+    if freshness.watched {
+        said.push("watched".to_owned());
+    } else if let Some(updated) = freshness.updated_ms {
+        said.push(format!("updated {} ago", ago(updated)));
+    }
+    said.extend(
+        freshness
+            .indexed_commit
+            .iter()
+            .map(|commit| format!("commit {commit}")),
+    );
+    said.extend(
+        freshness
+            .watch_problem
+            .iter()
+            .map(|problem| format!("not watched: {problem}")),
+    );
+    (!said.is_empty()).then(|| said.join(", "))
 }

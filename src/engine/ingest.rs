@@ -148,7 +148,13 @@ pub fn index<'a>(
         }
     };
     let result = claimed.and_then(|(collection, source)| {
-        let fetched = fetch(&repositories, &source, progress, stop)?;
+        let fetched = match fetch(&repositories, &source, progress, stop) {
+            Err(error) if error.code() != ErrorCode::Interrupted => {
+                give_back(&mut db, &data_dir, &collection, &source)?;
+                return Err(error);
+            }
+            fetched => fetched?,
+        };
         let run = Run {
             config,
             collection: &collection,
@@ -176,6 +182,24 @@ pub fn index<'a>(
         db.close()?;
     }
     result
+}
+
+/// Takes back what was made for a source that nothing ever came from: it would only be in the way.
+fn give_back(
+    db: &mut dyn StoreWriter,
+    data_dir: &DataDir,
+    collection: &Collection,
+    source: &Source,
+) -> Result<()> {
+    if source.updated_ms.is_some() || !db.store().files(source.id)?.is_empty() {
+        return Ok(());
+    }
+    db.delete_source(source)?;
+    data_dir.forget_source(source.id)?;
+    if db.store().sources(collection.id)?.is_empty() {
+        db.delete_collection(collection.id)?;
+    }
+    Ok(())
 }
 
 /// Brings our copy of a source's repository up to date, and returns its folder; none for a source that has a folder of its own.

@@ -9,12 +9,13 @@ use utoipa::ToSchema;
 use crate::config::Config;
 use crate::engine::embed::Embedder;
 use crate::engine::ingest::kind_of_reason;
+use crate::engine::serving::collections::Freshness;
 use crate::engine::serving::live::client_vectors;
 use crate::engine::serving::resilience::DegradationView;
 use crate::error::Result;
 use crate::store::data_dir::DataDir;
 use crate::store::sqlite::content::ContentDb;
-use crate::store::{Collection, CollectionKind, Counts, ModelId, Store, StoreError};
+use crate::store::{Collection, CollectionKind, Counts, ModelId, SourceKind, Store, StoreError};
 
 /// The state of a data directory.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -58,6 +59,12 @@ pub struct CollectionStatus {
     /// The folders that feed it.
     #[schema(value_type = Vec<String>)]
     pub roots: Vec<PathBuf>,
+    /// The repositories that feed it, each with the branch or tag that was asked for.
+    #[serde(default)]
+    pub repositories: Vec<String>,
+    /// How fresh it is.
+    #[serde(default)]
+    pub freshness: Freshness,
     /// How much there is.
     pub counts: Counts,
     /// How many files were left out, by the kind of reason.
@@ -187,6 +194,12 @@ fn collection_status(
             .iter()
             .filter_map(|source| source.folder().map(Path::to_owned))
             .collect(),
+        repositories: sources
+            .iter()
+            .filter(|source| source.kind == SourceKind::Git)
+            .map(|source| source.root.clone())
+            .collect(),
+        freshness: Freshness::stored(&sources),
         skipped_by_reason,
         skipped,
     })

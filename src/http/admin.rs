@@ -171,6 +171,12 @@ pub(super) async fn status(
             let writer = Some(std::process::id());
             let mut status = status::of(service.config(), db.store(), model, problem, writer)?;
             status.service = Some(service.degradation());
+            for collection in &mut status.collections {
+                // One that is being deleted is as the store has it.
+                if let Ok(live) = service.live(&collection.name) {
+                    collection.freshness = service.freshness(db.store(), &live)?;
+                }
+            }
             Ok(status)
         })
         .await?;

@@ -14,6 +14,7 @@ use crate::engine::ingest::{
     IndexReport, IndexRequest, Origin, check_collection_name, checked_root, find_source,
     name_of_repository,
 };
+use crate::engine::serving::collections::CollectionView;
 use crate::engine::serving::jobs::{JobView, Phase};
 use crate::error::{Error, ErrorCode, Result};
 use crate::outbound::control::{Control, Silent, Sleep};
@@ -61,10 +62,10 @@ pub(in crate::cli) fn index(
         // The owner of the machine may have any folder indexed: that they ask for it is what allows it.
         let _: IgnoredAny = server.post(&["v1", "admin", "roots"], &json!({"path": root}))?;
     }
-    let _: IgnoredAny = server.put(
-        &["v1", "collections", &name],
-        &json!({"kind": CollectionKind::Code}),
-    )?;
+    let collection = ["v1", "collections", &*name];
+    let known = server.get::<IgnoredAny>(&collection, &[]);
+    let is_new = known.is_err_and(|error| error.code() == ErrorCode::NotFound);
+    let _: IgnoredAny = server.put(&collection, &json!({"kind": CollectionKind::Code}))?;
     let mut source = match &request.origin {
         Origin::Folder(_) => json!({"path": root}),
         Origin::Repository(repository) => {
@@ -74,7 +75,17 @@ pub(in crate::cli) fn index(
     source["within"] = json!(request.within);
     source["text_only"] = json!(!request.with_vectors);
     source["watch"] = json!(watch);
-    let added: Added = server.post(&["v1", "collections", &name, "sources"], &source)?;
+    // What was made for a source that nothing ever came from would only be in the way.
+    let give_back = |error: Error| {
+        let made = server.get::<CollectionView>(&collection, &[]);
+        if is_new && made.is_ok_and(|made| made.counts.files + made.counts.skipped == 0) {
+            let _: Result<IgnoredAny> = server.delete(&collection);
+        }
+        error
+    };
+    let added: Added = server
+        .post(&["v1", "collections", &name, "sources"], &source)
+        .map_err(give_back)?;
     let progress = IndexProgress::new();
     let mut told = Told::new(&progress);
     let control = Control {
@@ -97,7 +108,7 @@ pub(in crate::cli) fn index(
             ),
         });
     };
-    let report = report_of(job)?;
+    let report = report_of(job).map_err(give_back)?;
     let pending = report.chunks.saturating_sub(report.embedded);
     if report.text_only {
         let model = &context.config.model;

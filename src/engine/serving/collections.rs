@@ -46,7 +46,7 @@ pub struct CollectionView {
 }
 
 /// How fresh what is indexed is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Freshness {
     /// When all of its folders were brought up to date, in milliseconds since the epoch; none where there is no folder, or
     /// one that has not been indexed to its end yet.
@@ -61,6 +61,29 @@ pub struct Freshness {
     pub indexed_commit: Option<String>,
     /// Whether a job is bringing it up to date now, or is waiting to.
     pub indexing: bool,
+}
+
+impl Freshness {
+    /// What the store knows of it, from a collection's sources.
+    pub(crate) fn stored(sources: &[Source]) -> Freshness {
+        let indexed: Vec<_> = sources
+            .iter()
+            .filter(|source| source.is_indexed())
+            .collect();
+        Freshness {
+            // The oldest; none is older than any.
+            updated_ms: indexed
+                .iter()
+                .map(|source| source.updated_ms)
+                .min()
+                .flatten(),
+            indexed_commit: match indexed[..] {
+                [source] => source.commit.clone(),
+                _ => None,
+            },
+            ..Freshness::default()
+        }
+    }
 }
 
 /// A source to be added.
@@ -333,26 +356,22 @@ impl Service {
         })
     }
 
-    fn freshness(&self, store: &dyn Store, live: &LiveCollection) -> Result<Freshness> {
+    /// Returns how fresh a collection is.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) fn freshness(&self, store: &dyn Store, live: &LiveCollection) -> Result<Freshness> {
         let sources = store.sources(live.collection().id)?;
-        let indexed: Vec<_> = sources
-            .iter()
-            .filter(|source| source.is_indexed())
-            .collect();
-        let updated = indexed.iter().map(|source| source.updated_ms);
+        let stored = Freshness::stored(&sources);
+        let mut indexed = sources.iter().filter(|source| source.is_indexed());
         let mut problems = indexed
-            .iter()
+            .clone()
             .filter_map(|source| self.watches.of(source.id)?.problem());
         Ok(Freshness {
-            // The oldest; none is older than any.
-            updated_ms: updated.min().flatten(),
-            watched: !indexed.is_empty() && indexed.iter().all(|source| self.is_watching(source)),
+            watched: indexed.clone().count() > 0 && indexed.all(|source| self.is_watching(source)),
             watch_problem: problems.next(),
-            indexed_commit: match indexed[..] {
-                [source] => source.commit.clone(),
-                _ => None,
-            },
             indexing: self.jobs.are_open_for(&live.collection().name),
+            ..stored
         })
     }
 

@@ -428,13 +428,21 @@ fn the_command_line_fetches_with_and_without_a_server() {
     git.repository("project.git")
         .commit("main", &[("src/a.rs", "pub fn only_word() {}\n")]);
     let url = git.url("project.git");
-    let run = |arguments: &[&str]| {
+    let run_as = |arguments: &[&str], succeeds: bool| {
         let mut command = app.command(arguments);
         command.envs(settings(&git));
         let output = command.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{said}");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert_eq!(output.status.success(), succeeds, "{said}");
+        said
     };
+    let run = |arguments: &[&str]| run_as(arguments, true);
+    // Nothing stays of what never was there.
+    let missing = git.url("missing.git");
+    run_as(&["index", &missing], false);
+    let status = run(&["status"]);
+    assert!(!status.contains("missing"), "{status}");
     run(&["index", &url, "--ref", "main"]);
     assert_eq!(app.places(&["search", "only_word"]), ["src/a.rs:1"]);
     let with = settings(&git);
@@ -442,4 +450,9 @@ fn the_command_line_fetches_with_and_without_a_server() {
     let server = TestServer::start(&app, &[], &with);
     run(&["index", &url, "--ref", "main"]);
     assert_eq!(server.find("project", "only_word"), ["src/a.rs"]);
+    run_as(&["index", &missing], false);
+    let status = run(&["status"]);
+    assert!(!status.contains("missing"), "{status}");
+    assert!(status.contains(&format!("from {url}#main")), "{status}");
+    assert!(status.contains("commit "), "{status}");
 }

@@ -70,6 +70,23 @@ fn each_client_gets_its_entry_once_and_keeps_the_rest() {
 }
 
 #[test]
+fn what_was_said_by_flags_is_written_down_for_any_folder() {
+    let app = App::text_only();
+    let project = app.dir.path().canonicalize().unwrap().join("project");
+    write_tree(&project, &[("src/lib.rs", "")]);
+    let (said, is_ok) = setup(&app, &project, &["claude", "--data-dir", "data"]);
+    assert!(is_ok, "{said}");
+    assert!(said.contains("embedder models pull"), "{said}");
+    let data_dir = project.join("data");
+    assert_eq!(
+        entry_of(&project.join(".mcp.json"))["args"],
+        json!(["mcp", "--data-dir", data_dir])
+    );
+    let (said, _) = setup(&app, &project, &["cursor"]);
+    assert!(said.contains("EMBEDDER_DATA_DIR is set here"), "{said}");
+}
+
+#[test]
 fn a_user_has_it_everywhere_and_what_is_broken_is_left_alone() {
     let app = App::text_only();
     let home = app.dir.path().join("home");
