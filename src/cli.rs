@@ -305,3 +305,52 @@ fn report(error: &Error) {
         tracing::debug!(code = error.code().name(), "Ended with an error");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::Cli;
+
+    /// The commands that a page shows: on lines after a prompt, and between backticks.
+    fn commands(page: &str) -> Vec<String> {
+        let prompted = page.lines().filter_map(|line| line.strip_prefix("$ "));
+        let quoted = page.split("```").step_by(2);
+        let quoted = quoted.flat_map(|text| text.split('`').skip(1).step_by(2));
+        let ends = ['|', '>', '<', '#', ';', '&', ')'];
+        prompted
+            .chain(quoted)
+            .filter(|text| text.starts_with("embedder ") && !text.contains('…'))
+            .map(|text| text.split(ends).next().unwrap_or_default().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn what_the_pages_show_can_be_typed() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let pages = std::fs::read_dir(root.join("docs")).unwrap();
+        let pages = pages.map(|page| page.unwrap().path());
+        let mut count = 0;
+        for path in pages
+            .chain(["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(|page| root.join(page)))
+        {
+            for command in commands(&std::fs::read_to_string(&path).unwrap()) {
+                count += 1;
+                let words = command
+                    .split_whitespace()
+                    .map(|word| word.trim_matches(['"', '\'', '[', ']']));
+                let Err(error) = Cli::command().try_get_matches_from(words) else {
+                    continue;
+                };
+                // A command may be named without all that it needs, and what stands for a value may be none.
+                let is_unknown = matches!(
+                    error.kind(),
+                    ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand
+                );
+                assert!(!is_unknown, "{}: {command}\n{error}", path.display());
+            }
+        }
+        assert!(count > 50, "{count} commands were found");
+    }
+}

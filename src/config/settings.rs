@@ -178,7 +178,7 @@ pub const SETTINGS: &[Setting] = &[
         "git.fetch_every_s",
         &["EMBEDDER_GIT_FETCH_EVERY_S"],
         "s",
-        "how often a repository that is watched is fetched again; default 300",
+        "how often a repository that is watched is fetched again, 10 at least; default 300",
     ),
     setting(
         "embedding.provider",
