@@ -54,6 +54,7 @@ pub mod resilience;
 mod run;
 #[cfg(test)]
 pub(crate) mod simulated;
+pub mod sources;
 mod supervisor;
 #[cfg(test)]
 mod tests;

@@ -17,8 +17,8 @@ use super::guard::Caller;
 use super::problem::Problem;
 use crate::clock::now_ms;
 use crate::engine::audit::AuditKind;
-use crate::engine::serving::collections::FailedFile;
 use crate::engine::serving::jobs::JobView;
+use crate::engine::serving::sources::FailedFile;
 use crate::error::Error;
 
 /// Jobs or files on one page.

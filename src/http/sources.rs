@@ -15,8 +15,8 @@ use super::problem::Problem;
 use crate::engine::access::Scope;
 use crate::engine::audit::AuditKind;
 use crate::engine::ingest::{Origin, Repository};
-use crate::engine::serving::collections::{self, SourceView};
 use crate::engine::serving::jobs::JobView;
+use crate::engine::serving::sources::{self, SourceView};
 use crate::error::Error;
 
 /// A folder or a repository to be indexed.
@@ -48,7 +48,7 @@ pub(super) struct NewSource {
 }
 
 impl NewSource {
-    fn checked(self, may_sign_in: bool) -> Result<collections::NewSource, Error> {
+    fn checked(self, may_sign_in: bool) -> Result<sources::NewSource, Error> {
         let origin = match (self.path, self.url, self.reference) {
             (Some(path), None, None) => Origin::Folder(path),
             (None, Some(url), reference) => {
@@ -67,7 +67,7 @@ impl NewSource {
                 });
             }
         };
-        Ok(collections::NewSource {
+        Ok(sources::NewSource {
             origin,
             within: self.within,
             with_vectors: !self.text_only,

@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::api::{Api, Call};
 use crate::engine::search::Answer;
-use crate::engine::serving::collections::{CollectionView, SourceView};
+use crate::engine::serving::collections::CollectionView;
 use crate::engine::serving::files::FileLines;
+use crate::engine::serving::sources::SourceView;
 use crate::error::{Error, ErrorCode, Result};
 
 /// Files that are named in place of one that is not there.

@@ -13,8 +13,9 @@ use super::api::{Api, Call};
 use super::arguments;
 use super::root::Root;
 use super::status::{state_of, step_of};
-use crate::engine::serving::collections::{CollectionView, SourceView};
+use crate::engine::serving::collections::CollectionView;
 use crate::engine::serving::jobs::{JobView, Phase};
+use crate::engine::serving::sources::SourceView;
 use crate::error::{Error, ErrorCode, Result};
 use crate::store::{CollectionKind, JobState};
 

@@ -13,8 +13,8 @@ use crate::store::{CollectionKind, JobRow, JobState, SourceKind, StoreWriter};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-fn new_source(folder: &std::path::Path) -> super::collections::NewSource {
-    super::collections::NewSource {
+fn new_source(folder: &std::path::Path) -> super::sources::NewSource {
+    super::sources::NewSource {
         may_sign_in: false,
         origin: crate::engine::ingest::Origin::Folder(folder.to_owned()),
         within: Vec::new(),
