@@ -33,6 +33,7 @@ mod front_matter;
 mod ignored;
 pub mod lexical;
 mod names;
+mod objects;
 mod plan;
 mod prepare;
 pub mod progress;

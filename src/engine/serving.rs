@@ -307,8 +307,8 @@ impl Service {
     }
 
     /// Whether jobs wait or are under way, or a watched folder has changed since this was asked last.
-    pub(crate) fn is_at_work(&self) -> bool {
-        self.jobs.counts() != (0, 0) || self.watches.have_changed()
+    pub(crate) fn take_activity(&self) -> bool {
+        self.jobs.counts() != (0, 0) || self.watches.take_changed()
     }
 
     /// Whether everything is loaded.

@@ -291,7 +291,7 @@ impl Server {
         loop {
             every.tick().await;
             let now = self.service.clock.now();
-            if self.service.is_at_work() {
+            if self.service.take_activity() {
                 activity.note(now);
             } else if activity.idle_for(now) >= idle_exit {
                 return;

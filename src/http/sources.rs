@@ -121,7 +121,6 @@ pub(super) async fn add(
     Ok((StatusCode::ACCEPTED, axum::Json(added)))
 }
 
-/// What the operator's credentials open is the operator's to give away.
 /// Lists the sources of a collection.
 #[utoipa::path(get, path = "/v1/collections/{collection}/sources", tag = "sources",
     params(("collection" = String, Path)),

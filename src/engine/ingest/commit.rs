@@ -10,27 +10,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use gix_hash::ObjectId;
+use gix_object::Kind;
+
 use super::files::{ReadFile, SourceFiles};
 use super::ignored::{IGNORE_BYTES_MAX, IGNORE_FILE, Ignored, Written};
 use super::names::{is_never_walked, skip_by_name};
-use super::walk::{FILES_MAX, FoundFile};
+use super::objects::{self, Objects};
+use super::walk::{FILES_MAX, FoundFile, UNREADABLE};
 use crate::error::{Error, Result};
-use gix_hash::ObjectId;
-use gix_object::{FindExt, Kind};
-use gix_odb::HeaderExt;
-use gix_odb::store::init::Options;
 
 /// Folders within each other.
 const DEPTH_MAX: usize = 64;
 
 /// Bytes of all paths.
 const PATH_BYTES_MAX: usize = 256 * 1_024 * 1_024;
-
-/// Bytes of a tree: a folder of tens of thousands of files.
-const TREE_BYTES_MAX: u64 = 16 * 1_024 * 1_024;
-
-/// Tags that name a tag.
-const TAGS_MAX: usize = 8;
 
 /// Bytes of all trees, each counted as often as it is named.
 const TREES_BYTES_MAX: u64 = 1_024 * 1_024 * 1_024;
@@ -40,12 +34,6 @@ const ENTRIES_MAX: usize = 2 * FILES_MAX;
 
 /// How long listing may take: an ordinary repository takes a second, one that was made to be slow would take hours.
 const LIST_TIME_MAX: Duration = Duration::from_secs(120);
-
-/// Differences that an object may be put together from; git itself makes no more than 50.
-const DELTAS_MAX: u32 = 4_095;
-
-/// Buffers of an object's size that putting it together takes.
-const BUFFERS_OF_OBJECT: u64 = 3;
 
 /// The files of a commit.
 pub(super) struct CommitFiles {
@@ -136,26 +124,10 @@ impl CommitFiles {
         let path = repository.join(reference);
         let named =
             std::fs::read_to_string(&path).map_err(|error| Error::io("read", &path, error))?;
-        let options = Options {
-            // Whole objects are read, so what one may be is what a file or folder may be.
-            alloc_limit_bytes: usize::try_from(
-                file_bytes_max
-                    .max(TREE_BYTES_MAX)
-                    .saturating_mul(BUFFERS_OF_OBJECT),
-            )
-            .ok(),
-            ..Options::default()
-        };
-        let objects = repository.join("objects");
-        let store = gix_odb::Store::at_opts(
-            objects.clone(),
-            gix_hash::Kind::Sha1,
-            &mut std::iter::empty(),
-            options,
-        )
-        .map_err(|error| Error::io("read", &objects, error))?;
-        let store = Arc::new(store);
-        let (commit, tree) = commit_and_tree(&store, named.trim())
+        // Whole objects are read, so what one may be is what a file or folder may be.
+        let store = objects::open(repository, file_bytes_max)?;
+        let (commit, tree) = Objects::of(&store)
+            .commit_and_tree(named.trim())
             .map_err(|problem| unusable(repository, &problem))?;
         Ok(CommitFiles {
             store,
@@ -172,22 +144,16 @@ impl CommitFiles {
     }
 
     /// Looks at a folder: adds its files to what is found, and returns the folders in it.
-    fn look(&self, folder: &Folder, found: &mut Found<'_>) -> Result<Vec<Folder>, String> {
-        let objects = self.store.to_cache_arc();
-        let header = objects.header(folder.tree).map_err(told)?;
-        if header.size() > TREE_BYTES_MAX {
-            return Err(format!("too large: {} bytes of names", header.size()));
-        }
-        if header
-            .num_deltas()
-            .is_some_and(|deltas| deltas > DELTAS_MAX)
-        {
-            return Err("put together from too many differences".to_owned());
-        }
-        found.tree_bytes += header.size();
+    fn look(
+        &self,
+        objects: &Objects,
+        folder: &Folder,
+        found: &mut Found<'_>,
+    ) -> Result<Vec<Folder>, String> {
         let mut buffer = Vec::new();
-        let tree = objects.find_tree(&folder.tree, &mut buffer).map_err(told)?;
-        let ignored = self.ignored_in(folder, &tree, found);
+        let (tree, bytes) = objects.tree(&folder.tree, &mut buffer)?;
+        found.tree_bytes += bytes;
+        let ignored = ignored_in(objects, folder, &tree, found);
         let mut folders = Vec::new();
         for entry in &tree.entries {
             found.entries += 1;
@@ -231,16 +197,9 @@ impl CommitFiles {
                 (0, skip("symbolic link"))
             } else {
                 match objects.header(entry.oid) {
-                    Ok(header) if header.kind() != Kind::Blob => (0, skip("not a regular file")),
-                    Ok(header)
-                        if header
-                            .num_deltas()
-                            .is_some_and(|deltas| deltas > DELTAS_MAX) =>
-                    {
-                        (0, skip("put together from too many differences"))
-                    }
-                    Ok(header) => (header.size(), self.skip_of(&path, header.size())),
-                    Err(error) => (0, Some(format!("unreadable: {}", told(error)))),
+                    Ok(header) if header.kind != Kind::Blob => (0, skip("not a regular file")),
+                    Ok(header) => (header.bytes, self.skip_of(&path, header.bytes)),
+                    Err(problem) => (0, Some(format!("{UNREADABLE}{problem}"))),
                 }
             };
             found.files.push(FoundFile {
@@ -269,27 +228,6 @@ impl CommitFiles {
                 .any(|folder| is_below(path, folder) || (is_folder && is_below(folder, path)))
     }
 
-    /// Returns what is left out below a folder: what is in those around it, and what its own file says.
-    fn ignored_in(
-        &self,
-        folder: &Folder,
-        tree: &gix_object::TreeRef<'_>,
-        found: &mut Found<'_>,
-    ) -> Option<Arc<Ignored>> {
-        let around = folder.ignored.clone();
-        let is_ignore_file = |entry: &&gix_object::tree::EntryRef<'_>| {
-            entry.mode.is_blob() && entry.filename == IGNORE_FILE
-        };
-        let Some(entry) = tree.entries.iter().find(is_ignore_file) else {
-            return around;
-        };
-        let Ok(text) = self.blob(entry.oid, IGNORE_BYTES_MAX) else {
-            return around;
-        };
-        let text = String::from_utf8_lossy(&text);
-        Ignored::read(&folder.path, &text, around, &mut found.ignored)
-    }
-
     /// Refuses folders without a file, which would empty the collection.
     fn check_found(&self, files: &[FoundFile]) -> Result<()> {
         let is_empty = |folder: &&String| files.iter().all(|file| !is_below(&file.path, folder));
@@ -301,25 +239,11 @@ impl CommitFiles {
             }),
         }
     }
-
-    fn blob(&self, id: &gix_hash::oid, bytes_max: u64) -> io::Result<Vec<u8>> {
-        let objects = self.store.to_cache_arc();
-        let header = objects
-            .header(id)
-            .map_err(|error| io::Error::other(told(error)))?;
-        if header.size() > bytes_max {
-            return Err(io::Error::other("it is too large"));
-        }
-        let mut buffer = Vec::new();
-        objects
-            .find_blob(id, &mut buffer)
-            .map_err(|error| io::Error::other(told(error)))?;
-        Ok(buffer)
-    }
 }
 
 impl SourceFiles for CommitFiles {
     fn list(&self, stop: &AtomicBool) -> Result<Vec<FoundFile>> {
+        let objects = Objects::of(&self.store);
         let mut found = Found::new(stop);
         let mut folders = vec![Folder {
             path: String::new(),
@@ -329,7 +253,7 @@ impl SourceFiles for CommitFiles {
         }];
         while let Some(folder) = folders.pop() {
             found.check()?;
-            match self.look(&folder, &mut found) {
+            match self.look(&objects, &folder, &mut found) {
                 Ok(inner) => folders.extend(inner),
                 Err(problem) if folder.depth == 0 => {
                     return Err(unusable(&self.repository, &problem));
@@ -338,7 +262,7 @@ impl SourceFiles for CommitFiles {
                     path: folder.path,
                     bytes: 0,
                     changed_ns: 0,
-                    skip: Some(format!("unreadable: {problem}")),
+                    skip: Some(format!("{UNREADABLE}{problem}")),
                     object: None,
                 }),
             }
@@ -356,17 +280,24 @@ impl SourceFiles for CommitFiles {
     }
 
     fn reader(&self) -> Box<dyn ReadFile + '_> {
-        Box::new(Reader(self))
+        Box::new(Reader {
+            objects: Objects::of(&self.store),
+            bytes_max: self.file_bytes_max,
+        })
     }
 }
 
 /// Reads files of a commit, for one thread.
-struct Reader<'a>(&'a CommitFiles);
+struct Reader {
+    objects: Objects,
+    bytes_max: u64,
+}
 
-impl ReadFile for Reader<'_> {
+impl ReadFile for Reader {
     fn read(&mut self, file: &FoundFile) -> io::Result<Vec<u8>> {
         let object = file.object.ok_or(io::ErrorKind::NotFound)?;
-        self.0.blob(&ObjectId::from(object), self.0.file_bytes_max)
+        let read = self.objects.blob(&ObjectId::from(object), self.bytes_max);
+        read.map_err(io::Error::other)
     }
 
     fn settled(&self, changed_ns: i64) -> i64 {
@@ -374,29 +305,25 @@ impl ReadFile for Reader<'_> {
     }
 }
 
-/// Returns the commit that a name stands for, and its tree.
-fn commit_and_tree(
-    store: &Arc<gix_odb::Store>,
-    named: &str,
-) -> Result<(ObjectId, ObjectId), String> {
-    let mut id = ObjectId::from_hex(named.as_bytes()).map_err(|error| error.to_string())?;
-    let objects = store.to_cache_arc();
-    for _ in 0..TAGS_MAX {
-        let mut buffer = Vec::new();
-        let header = objects.header(id).map_err(told)?;
-        match header.kind() {
-            Kind::Commit => {
-                let commit = objects.find_commit(&id, &mut buffer).map_err(told)?;
-                return Ok((id, commit.tree()));
-            }
-            Kind::Tag => {
-                let tag = objects.find_tag(&id, &mut buffer).map_err(told)?;
-                id = tag.target();
-            }
-            Kind::Tree | Kind::Blob => break,
-        }
-    }
-    Err("it names no commit".to_owned())
+/// Returns what is left out below a folder: what is in those around it, and what its own file says.
+fn ignored_in(
+    objects: &Objects,
+    folder: &Folder,
+    tree: &gix_object::TreeRef<'_>,
+    found: &mut Found<'_>,
+) -> Option<Arc<Ignored>> {
+    let around = folder.ignored.clone();
+    let is_ignore_file = |entry: &&gix_object::tree::EntryRef<'_>| {
+        entry.mode.is_blob() && entry.filename == IGNORE_FILE
+    };
+    let Some(entry) = tree.entries.iter().find(is_ignore_file) else {
+        return around;
+    };
+    let Ok(text) = objects.blob(entry.oid, IGNORE_BYTES_MAX) else {
+        return around;
+    };
+    let text = String::from_utf8_lossy(&text);
+    Ignored::read(&folder.path, &text, around, &mut found.ignored)
 }
 
 /// Returns what stands for a file's time: it is another one when the content is.
@@ -445,8 +372,4 @@ fn unusable(repository: &Path, problem: &str) -> Error {
             repository.display()
         )),
     }
-}
-
-fn told(error: impl std::fmt::Display) -> String {
-    error.to_string()
 }

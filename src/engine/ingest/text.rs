@@ -21,11 +21,11 @@ const BATCH_FILES: usize = 256;
 /// Chunks in one transaction, for sources with large files.
 const BATCH_CHUNKS: usize = 2_000;
 
-/// The part of a run that makes text search answer.
 /// Vectors that are kept although their texts are gone: a branch that one comes back to is not embedded again. With 384
 /// dimensions they take 30 MB.
 const SPARE_VECTORS: u64 = 20_000;
 
+/// The part of a run that makes text search answer.
 pub(super) struct TextPhase<'a> {
     pub(super) config: &'a Config,
     pub(super) surroundings: &'a dyn Surroundings,

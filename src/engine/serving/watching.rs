@@ -196,7 +196,7 @@ impl Watches {
     }
 
     /// Whether something has changed since this was asked last.
-    pub(crate) fn have_changed(&self) -> bool {
+    pub(crate) fn take_changed(&self) -> bool {
         self.has_changed.swap(false, Ordering::Relaxed)
     }
 

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
-use super::pages::{indexed, sign_in};
+use super::pages::{indexed, indexed_with, sign_in};
 use crate::support::app::wait_until;
 use crate::support::chromium::Chromium;
 
@@ -99,7 +99,10 @@ fn a_name_that_was_made_to_lead_here_is_refused() {
     let Some(browser) = Chromium::start() else {
         return;
     };
-    let (_app, server, _) = indexed();
+    // Everybody sees everything there, by one of its own names.
+    let (_app, server, _) = indexed_with(&["--no-auth"]);
+    browser.open(&server.url);
+    browser.wait_for("house");
     let port = server.address().port();
     for path in ["/", "/search", "/sign-in", "/v1/collections"] {
         browser.open(&format!("http://rebound.example:{port}{path}"));

@@ -14,8 +14,13 @@ const ENTER: &str = "\u{e007}";
 
 /// A server with a folder that is indexed as `house`.
 pub fn indexed() -> (App, TestServer, PathBuf) {
+    indexed_with(&[])
+}
+
+/// The same with these flags.
+pub fn indexed_with(flags: &[&str]) -> (App, TestServer, PathBuf) {
     let app = App::text_only();
-    let server = TestServer::start(&app, &[], &[]);
+    let server = TestServer::start(&app, flags, &[]);
     let folder = app.dir.path().canonicalize().unwrap().join("house");
     write_tree(
         &folder,

@@ -249,7 +249,7 @@ fn a_repository_or_a_file_that_is_too_large_is_left_out() {
 
 #[test]
 fn private_addresses_redirects_and_unknown_authorities_are_refused() {
-    let (app, git) = (App::text_only(), GitServer::start());
+    let git = GitServer::start();
     git.repository("project.git")
         .commit("main", &[("a.rs", "fn a() {}\n")]);
     let refused = |with: &[(String, String)], name: &str, code: &str, part: &str| {
@@ -271,5 +271,4 @@ fn private_addresses_redirects_and_unknown_authorities_are_refused() {
     assert_eq!(git.requests(), 0, "it was asked all the same");
     refused(&all[..1], "project.git", "bad_upstream", "certificate");
     refused(&all, "moved/project.git", "bad_upstream", "redirect");
-    drop(app);
 }

@@ -1,6 +1,6 @@
 //! The public conformance suite of the protocol, both versions, against the whole HTTP stack.
 //!
-//! What the suite may find wrong is listed in `tests/conformance/expected-failures.yml`, each with its reason; the suite fails
+//! What the suite may find wrong is listed in `tests/conformance/expected-failures-VERSION.yml`, each with its reason; the suite fails
 //! where one of these goes well, too.
 
 use std::io::{BufRead, BufReader};
