@@ -23,7 +23,9 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::outbound::git::FETCHED;
 use crate::store::data_dir::DataDir;
 use crate::store::sqlite::content::ContentDb;
-use crate::store::{ChunkId, Collection, Source, SourceKind, StoreWriter};
+use crate::store::{
+    ChunkId, Collection, CollectionId, Source, SourceId, SourceKind, Store, StoreWriter,
+};
 
 mod commit;
 mod difference;
@@ -141,6 +143,7 @@ pub fn index<'a>(
     let repositories = Repositories::new(config, Clock::start(), 0);
     let alone = Alone::new(&data_dir, Box::new(load_model));
     let asked = request.collection.as_deref();
+    let known = Known::before(&db)?;
     let claimed = match (&request.origin, &root) {
         // Whoever is at the command line is the operator.
         (Origin::Repository(repository), _) => claim_repository(&mut db, repository, asked, true),
@@ -151,7 +154,9 @@ pub fn index<'a>(
     let result = claimed.and_then(|(collection, source)| {
         let fetched = match fetch(&repositories, &source, progress, stop) {
             Err(error) if error.code() != ErrorCode::Interrupted => {
-                give_back(&mut db, &data_dir, &collection, &source)?;
+                if let Err(left) = known.give_back(&mut db, &data_dir, &collection, &source) {
+                    tracing::warn!("What was made for it stays: {left}");
+                }
                 return Err(error);
             }
             fetched => fetched?,
@@ -185,22 +190,39 @@ pub fn index<'a>(
     result
 }
 
-/// Takes back what was made for a source that nothing ever came from: it would only be in the way.
-fn give_back(
-    db: &mut dyn StoreWriter,
-    data_dir: &DataDir,
-    collection: &Collection,
-    source: &Source,
-) -> Result<()> {
-    if source.updated_ms.is_some() || !db.store().files(source.id)?.is_empty() {
-        return Ok(());
+/// The collections there were before a run, with their sources.
+struct Known(BTreeMap<CollectionId, Vec<SourceId>>);
+
+impl Known {
+    fn before(store: &dyn Store) -> Result<Known> {
+        let mut known = BTreeMap::new();
+        for collection in store.collections()? {
+            let sources = store.sources(collection.id)?;
+            let ids = sources.into_iter().map(|source| source.id).collect();
+            known.insert(collection.id, ids);
+        }
+        Ok(Known(known))
     }
-    db.delete_source(source)?;
-    data_dir.forget_source(source.id)?;
-    if db.store().sources(collection.id)?.is_empty() {
-        db.delete_collection(collection.id)?;
+
+    /// Takes back what the run has made for a source that nothing came from: it would only be in the way.
+    fn give_back(
+        &self,
+        db: &mut dyn StoreWriter,
+        data_dir: &DataDir,
+        collection: &Collection,
+        source: &Source,
+    ) -> Result<()> {
+        let known = self.0.get(&collection.id);
+        if known.is_some_and(|sources| sources.contains(&source.id)) {
+            return Ok(());
+        }
+        db.delete_source(source)?;
+        data_dir.forget_source(source.id)?;
+        if known.is_none() {
+            db.delete_collection(collection.id)?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Brings our copy of a source's repository up to date, and returns its folder; none for a source that has a folder of its own.

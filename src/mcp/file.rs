@@ -150,7 +150,8 @@ pub(super) fn without_lines(place: &str) -> Option<(&str, Lines)> {
             (line, line)
         }
     };
-    Some((path, Lines { from, to: Some(to) }))
+    let is_range = 1 <= from && from <= to;
+    is_range.then_some((path, Lines { from, to: Some(to) }))
 }
 
 #[cfg(test)]
@@ -169,5 +170,7 @@ mod tests {
         check("src/door.rs", None);
         check("a:b", None);
         check("a:1-", None);
+        check("a:0", None);
+        check("a:20-10", None);
     }
 }

@@ -45,6 +45,7 @@ pub(super) async fn related(
     arguments: Option<Map<String, Value>>,
 ) -> Result<String> {
     let asked: Arguments = arguments::read(arguments)?;
+    arguments::within("line", asked.line as usize, 1, u32::MAX as usize)?;
     arguments::within("limit", asked.limit, 1, LIMIT_MAX)?;
     arguments::within("max_tokens", asked.max_tokens, TOKENS_MIN, TOKENS_MAX)?;
     let collections = root.collections(api, asked.collection.as_deref()).await?;

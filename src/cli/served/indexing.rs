@@ -14,8 +14,8 @@ use crate::engine::ingest::{
     IndexReport, IndexRequest, Origin, check_collection_name, checked_root, find_source,
     name_of_repository,
 };
-use crate::engine::serving::collections::CollectionView;
 use crate::engine::serving::jobs::{JobView, Phase};
+use crate::engine::serving::sources::SourceView;
 use crate::error::{Error, ErrorCode, Result};
 use crate::outbound::control::{Control, Silent, Sleep};
 use crate::outbound::daemon::Daemon;
@@ -29,6 +29,11 @@ const LOOKS_QUIET: u32 = 3;
 #[derive(Deserialize)]
 struct Added {
     job: JobView,
+}
+
+#[derive(Deserialize)]
+struct Sources {
+    sources: Vec<SourceView>,
 }
 
 /// Indexes a folder with progress on standard error, as a run alone does.
@@ -75,17 +80,20 @@ pub(in crate::cli) fn index(
     source["within"] = json!(request.within);
     source["text_only"] = json!(!request.with_vectors);
     source["watch"] = json!(watch);
-    // What was made for a source that nothing ever came from would only be in the way.
-    let give_back = |error: Error| {
-        let made = server.get::<CollectionView>(&collection, &[]);
-        if is_new && made.is_ok_and(|made| made.counts.files + made.counts.skipped == 0) {
+    // What was made for a source that nothing ever came from would only be in the way; what others put there stays.
+    let sources = ["v1", "collections", &*name, "sources"];
+    let give_back = |error: Error, own: Option<&str>| {
+        let there = server.get::<Sources>(&sources, &[]);
+        let is_ours =
+            |source: &SourceView| own == Some(source.id.as_str()) && source.updated_ms.is_none();
+        if is_new && there.is_ok_and(|there| there.sources.iter().all(is_ours)) {
             let _: Result<IgnoredAny> = server.delete(&collection);
         }
         error
     };
     let added: Added = server
-        .post(&["v1", "collections", &name, "sources"], &source)
-        .map_err(give_back)?;
+        .post(&sources, &source)
+        .map_err(|error| give_back(error, None))?;
     let progress = IndexProgress::new();
     let mut told = Told::new(&progress);
     let control = Control {
@@ -108,7 +116,8 @@ pub(in crate::cli) fn index(
             ),
         });
     };
-    let report = report_of(job).map_err(give_back)?;
+    let own = added.job.source;
+    let report = report_of(job).map_err(|error| give_back(error, Some(&own)))?;
     let pending = report.chunks.saturating_sub(report.embedded);
     if report.text_only {
         let model = &context.config.model;

@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -65,22 +66,27 @@ impl SourceFiles for FolderFiles<'_> {
 
     fn reader(&self) -> Box<dyn ReadFile + '_> {
         Box::new(FolderReader {
-            root: self.root,
+            root: open_folder(self.root),
             file_bytes_max: self.file_bytes_max,
         })
     }
 }
 
-struct FolderReader<'a> {
-    root: &'a Path,
+struct FolderReader {
+    /// The folder as it was when this began.
+    root: io::Result<OwnedFd>,
     file_bytes_max: u64,
 }
 
-impl ReadFile for FolderReader<'_> {
+impl ReadFile for FolderReader {
     /// It may have been swapped for something else since it was listed: a link is not followed, a pipe is not waited for,
     /// nothing outside of the root is read, and no more than the limit.
     fn read(&mut self, file: &FoundFile) -> io::Result<Vec<u8>> {
-        let file = open_below(self.root, &file.path)?;
+        let root = match &self.root {
+            Ok(root) => root,
+            Err(error) => return Err(io::Error::new(error.kind(), error.to_string())),
+        };
+        let file = open_below(root, &file.path)?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::other("it is not a regular file"));
         }
@@ -96,21 +102,48 @@ impl ReadFile for FolderReader<'_> {
     }
 }
 
+/// What a folder on the way to a file is opened with: it need not be readable, and is no link.
+const FOLDER: OFlags = OFlags::PATH
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// What a file is opened with: it is no link, and no pipe is waited for.
+const FILE: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::CLOEXEC);
+
+/// Opens a folder, of which no part may be a link: an absolute path that was resolved before.
+fn open_folder(path: &Path) -> io::Result<OwnedFd> {
+    let mut at = rustix::fs::open("/", FOLDER, Mode::empty())?;
+    for part in path.components() {
+        match part {
+            Component::RootDir => {}
+            Component::Normal(part) => at = rustix::fs::openat(&at, part, FOLDER, Mode::empty())?,
+            Component::CurDir | Component::ParentDir | Component::Prefix(_) => {
+                return Err(io::Error::other("the folder's path is not resolved"));
+            }
+        }
+    }
+    Ok(at)
+}
+
 /// Opens a file below a folder by one part of its path after the other, so that no link is followed, whoever puts one there and
 /// when.
-fn open_below(root: &Path, path: &str) -> io::Result<File> {
-    let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut at = rustix::fs::open(root, folder, Mode::empty())?;
+fn open_below(folder: &OwnedFd, path: &str) -> io::Result<File> {
+    let mut at: Option<OwnedFd> = None;
     let mut parts = path.split('/').peekable();
     while let Some(part) = parts.next() {
         if part.is_empty() || part == "." || part == ".." {
             return Err(io::Error::other("it lies outside of the folder"));
         }
-        let flags = if parts.peek().is_some() { folder } else { file };
-        at = rustix::fs::openat(&at, part, flags, Mode::empty())?;
+        let flags = if parts.peek().is_some() { FOLDER } else { FILE };
+        let below = at.as_ref().unwrap_or(folder);
+        at = Some(rustix::fs::openat(below, part, flags, Mode::empty())?);
     }
-    Ok(File::from(at))
+    at.map(File::from)
+        .ok_or_else(|| io::Error::other("it names no file"))
 }
 
 /// Returns the time to store: none for a file so young that it may change again without its time changing.
@@ -146,7 +179,8 @@ mod tests {
         link(&outside, &root.join("folder")).unwrap();
         link(&outside.join("a.rs"), &root.join("file.rs")).unwrap();
         link(&root, &dir.path().join("root_link")).unwrap();
-        assert!(open_below(&root, "inner/deep/a.rs").is_ok());
+        let opened = open_folder(&root.canonicalize().unwrap()).unwrap();
+        assert!(open_below(&opened, "inner/deep/a.rs").is_ok());
         for path in [
             "folder/a.rs",
             "file.rs",
@@ -154,9 +188,13 @@ mod tests {
             "inner/../file.rs",
             "/etc/passwd",
         ] {
-            assert!(open_below(&root, path).is_err(), "{path}");
+            assert!(open_below(&opened, path).is_err(), "{path}");
         }
-        assert!(open_below(&dir.path().join("root_link"), "inner/deep/a.rs").is_err());
+        // Nor does one above it lead elsewhere.
+        let linked = dir.path().canonicalize().unwrap().join("root_link");
+        for path in [&linked, &linked.join("inner"), Path::new("inner")] {
+            assert!(open_folder(path).is_err(), "{}", path.display());
+        }
     }
 
     #[test]

@@ -183,7 +183,8 @@ impl Jobs {
                 view: Arc::new(sender),
             },
         );
-        self.arrived.notify_one();
+        // Somebody may wait for something else.
+        self.arrived.notify_all();
         view
     }
 

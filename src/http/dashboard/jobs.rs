@@ -68,9 +68,11 @@ pub(super) fn list_of(jobs: &[JobView]) -> Markup {
     }
     let quiet = jobs.iter().filter(|job| is_quiet(job)).count() as u64;
     html! {
-        (rows(jobs.iter().filter(|job| !is_quiet(job))))
+        @if quiet < jobs.len() as u64 {
+            (rows(jobs.iter().filter(|job| !is_quiet(job))))
+        }
         @if quiet > 0 {
-            p.faint { "Beside these, " (count(quiet, "job", "jobs")) " that found nothing new." }
+            p.faint { (count(quiet, "job", "jobs")) " found nothing new." }
         }
     }
 }

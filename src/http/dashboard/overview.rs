@@ -276,12 +276,15 @@ impl Overview {
         let Some(Ok(jobs)) = &self.jobs else {
             return html! {};
         };
+        let mut told = jobs.iter().filter(|job| !is_quiet(job)).peekable();
         html! {
             h2 { "Recent jobs" }
             @if jobs.is_empty() {
                 p.faint { "None yet." }
+            } @else if told.peek().is_none() {
+                p.faint { "None that found anything new." }
             } @else {
-                (rows(jobs.iter().filter(|job| !is_quiet(job)).take(JOBS_SHOWN)))
+                (rows(told.take(JOBS_SHOWN)))
             }
         }
     }
