@@ -2,11 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use super::app::skip;
 
 /// Returns a Python that can `import` a package of a version, or of any. `None`, after a line that says so, where it is not to be had.
 pub fn python_with(package: &str, version: Option<&str>) -> Option<PathBuf> {
+    /// Tests run side by side, and two cannot make one environment.
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let venv = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()
         .unwrap()
