@@ -11,6 +11,7 @@
 //! through a proxy.
 
 mod address;
+mod bytes_below;
 pub mod checksum;
 pub mod circuit;
 pub mod control;

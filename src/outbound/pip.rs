@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use super::bytes_below::bytes_below;
 use super::control::{Control, Interrupted, POLL};
 
 /// The end of pip's complaints that is read for the reason; its last line is what matters.
@@ -199,21 +200,6 @@ fn only_wheel(folder: &Path) -> Result<PathBuf, PipError> {
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
         .ok_or(PipError::NoWheel)
-}
-
-/// Bytes in files below a folder; what vanishes meanwhile counts for nothing.
-fn bytes_below(folder: &Path, depth: u32) -> u64 {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return 0;
-    };
-    entries
-        .flatten()
-        .map(|entry| match entry.metadata() {
-            Ok(metadata) if metadata.is_file() => metadata.len(),
-            Ok(metadata) if metadata.is_dir() && depth > 0 => bytes_below(&entry.path(), depth - 1),
-            _ => 0,
-        })
-        .sum()
 }
 
 /// The last line with something in it, without control characters.

@@ -12,6 +12,7 @@ use std::process::Stdio;
 
 use super::PACKS_MAX;
 use super::error::GitError;
+use crate::outbound::bytes_below::bytes_below;
 
 /// How deep the folders of a bare repository are nested.
 const DEPTH_MAX: u32 = 6;
@@ -126,21 +127,6 @@ fn remove(folder: &Path) -> Result<(), GitError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(GitError::disk(folder, error)),
         _ => Ok(()),
     }
-}
-
-/// Bytes in files below a folder; what vanishes meanwhile counts for nothing.
-fn bytes_below(folder: &Path, depth: u32) -> u64 {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return 0;
-    };
-    entries
-        .flatten()
-        .map(|entry| match entry.metadata() {
-            Ok(metadata) if metadata.is_file() => metadata.len(),
-            Ok(metadata) if metadata.is_dir() && depth > 0 => bytes_below(&entry.path(), depth - 1),
-            _ => 0,
-        })
-        .sum()
 }
 
 #[cfg(test)]
