@@ -67,6 +67,11 @@ macro_rules! error_codes {
                 match self { $(ErrorCode::$variant => $name,)+ }
             }
 
+            /// Finds a code by its stable name.
+            pub fn from_name(name: &str) -> Option<ErrorCode> {
+                ErrorCode::ALL.iter().copied().find(|code| code.name() == name)
+            }
+
             /// Returns the HTTP status of an answer that carries this code.
             pub fn http_status(self) -> u16 {
                 match self { $(ErrorCode::$variant => $http,)+ }

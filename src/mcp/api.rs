@@ -3,9 +3,12 @@
 use std::pin::Pin;
 
 use reqwest::{Method, Url};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::engine::serving::collections::CollectionView;
+use crate::engine::serving::sources::SourceView;
 use crate::error::{Error, Result};
 
 /// A call of the API.
@@ -17,6 +20,18 @@ pub(crate) struct Call {
     pub(crate) target: String,
     /// The body, where there is one.
     pub(crate) body: Option<Value>,
+}
+
+/// Collections, as the API lists them.
+#[derive(Deserialize)]
+pub(super) struct Collections {
+    pub(super) collections: Vec<CollectionView>,
+}
+
+/// Sources of a collection, as the API lists them.
+#[derive(Deserialize)]
+pub(super) struct Sources {
+    pub(super) sources: Vec<SourceView>,
 }
 
 /// What is answered in time.

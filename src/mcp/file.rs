@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
 use serde_json::json;
 
-use super::api::{Api, Call};
+use super::api::{Api, Call, Sources};
 use crate::engine::search::Answer;
 use crate::engine::serving::collections::CollectionView;
 use crate::engine::serving::files::FileLines;
@@ -32,11 +31,6 @@ pub(super) struct Lines {
 pub(super) struct NamedFile<'a> {
     pub(super) collection: &'a CollectionView,
     pub(super) path: String,
-}
-
-#[derive(Deserialize)]
-struct Sources {
-    sources: Vec<SourceView>,
 }
 
 impl<'a> NamedFile<'a> {

@@ -9,13 +9,12 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
-use super::api::{Api, Call};
+use super::api::{Api, Call, Collections, Sources};
 use super::arguments;
 use super::root::Root;
 use super::status::{state_of, step_of};
 use crate::engine::serving::collections::CollectionView;
 use crate::engine::serving::jobs::{JobView, Phase};
-use crate::engine::serving::sources::SourceView;
 use crate::error::{Error, ErrorCode, Result};
 use crate::store::{CollectionKind, JobState};
 
@@ -38,16 +37,6 @@ struct Arguments {
 #[derive(Deserialize)]
 struct Added {
     job: JobView,
-}
-
-#[derive(Deserialize)]
-struct Sources {
-    sources: Vec<SourceView>,
-}
-
-#[derive(Deserialize)]
-struct Collections {
-    collections: Vec<CollectionView>,
 }
 
 /// Who is told how far a job is.
@@ -262,10 +251,7 @@ fn ended(job: JobView) -> Result<String> {
             ));
         }
         (JobState::Failed, _, Some(error)) => {
-            let code = ErrorCode::ALL
-                .iter()
-                .copied()
-                .find(|code| code.name() == error.code);
+            let code = ErrorCode::from_name(&error.code);
             (code.unwrap_or(ErrorCode::Internal), error.message)
         }
         (JobState::Cancelled, ..) => (ErrorCode::Cancelled, "the job was cancelled".to_owned()),

@@ -2,20 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
-use super::api::{Api, Call};
+use super::api::{Api, Call, Collections};
 use crate::engine::serving::collections::CollectionView;
 use crate::error::{Error, ErrorCode, Result};
 
 /// The folder that a client works in.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Root(Option<PathBuf>);
-
-#[derive(Deserialize)]
-struct Collections {
-    collections: Vec<CollectionView>,
-}
 
 impl Root {
     /// A folder.

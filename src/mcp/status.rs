@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::api::{Api, Call};
+use super::api::{Api, Call, Collections};
 use super::arguments;
 use super::listing::{Listing, in_a_line};
 use super::root::Root;
@@ -32,11 +32,6 @@ const TOKENS_MAX: usize = 3_000;
 #[serde(deny_unknown_fields)]
 struct Arguments {
     collection: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Collections {
-    collections: Vec<CollectionView>,
 }
 
 #[derive(Deserialize)]

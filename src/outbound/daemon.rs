@@ -296,10 +296,7 @@ fn refusal(status: StatusCode, body: &[u8]) -> Error {
             "restart the server".to_owned(),
         );
     };
-    let code = ErrorCode::ALL
-        .iter()
-        .copied()
-        .find(|code| code.name() == problem.code);
+    let code = ErrorCode::from_name(&problem.code);
     // Without a detail the log has the cause, and the id of the request finds it there.
     let message = problem.detail.unwrap_or_else(|| {
         let title = problem.title.trim_end_matches('.');

@@ -144,11 +144,7 @@ fn report_of(job: JobView) -> Result<IndexReport> {
     match (job.state, job.report, job.error) {
         (JobState::Done, Some(report), _) => Ok(report),
         (JobState::Failed, _, Some(error)) => Err(Error::Reported {
-            code: ErrorCode::ALL
-                .iter()
-                .copied()
-                .find(|code| code.name() == error.code)
-                .unwrap_or(ErrorCode::Internal),
+            code: ErrorCode::from_name(&error.code).unwrap_or(ErrorCode::Internal),
             message: error.message,
             remedy: None,
         }),

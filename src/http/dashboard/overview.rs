@@ -2,7 +2,6 @@
 
 use axum::response::Response;
 use maud::{Markup, html};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::collection::in_address;
@@ -17,6 +16,7 @@ use crate::engine::serving::jobs::JobView;
 use crate::engine::serving::resilience::{BreakerList, DegradationView};
 use crate::engine::visible::visible;
 use crate::error::{Error, Result};
+use crate::http::collections::CollectionList;
 use crate::http::jobs::JobList;
 use crate::mcp::Call;
 use crate::store::{CollectionKind, JobState};
@@ -38,11 +38,6 @@ pub(super) struct Overview {
 
 /// A part of the page: what is known, that the visitor may not know it, or that it cannot be told now.
 type Part<T> = Option<Result<T>>;
-
-#[derive(Deserialize)]
-struct Collections {
-    collections: Vec<CollectionView>,
-}
 
 /// The dashboard's first page.
 pub(in crate::http) async fn show(visitor: Visitor) -> Response {
@@ -70,7 +65,7 @@ impl Overview {
         let jobs = Call::get(&["v1", "jobs"], &[("limit", JOBS)]);
         let level = Call::get(&["v1", "admin", "degradation"], &[]);
         let breakers = Call::get(&["v1", "admin", "breakers"], &[]);
-        let collections: Part<Collections> = part(visitor, reads, collections).await;
+        let collections: Part<CollectionList> = part(visitor, reads, collections).await;
         let jobs: Part<JobList> = part(visitor, reads, jobs).await;
         Overview {
             collections: collections.map(|list| list.map(|list| list.collections)),

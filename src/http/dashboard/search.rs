@@ -17,6 +17,7 @@ use crate::engine::search::{Answer, Hit, Mode};
 use crate::engine::serving::collections::CollectionView;
 use crate::engine::visible::visible;
 use crate::error::Result;
+use crate::http::collections::CollectionList;
 use crate::http::extract::Query;
 use crate::http::problem::Problem;
 use crate::mcp::Call;
@@ -46,11 +47,6 @@ pub(in crate::http) struct Asked {
     path: String,
 }
 
-#[derive(Deserialize)]
-struct Collections {
-    collections: Vec<CollectionView>,
-}
-
 /// The page of the search.
 pub(in crate::http) async fn show(
     visitor: Visitor,
@@ -58,7 +54,7 @@ pub(in crate::http) async fn show(
 ) -> Result<Response, Problem> {
     let collections = if visitor.may(Scope::CollectionsRead) {
         let all = Call::get(&["v1", "collections"], &[]);
-        visitor.ask::<Collections>(all).await?.collections
+        visitor.ask::<CollectionList>(all).await?.collections
     } else {
         Vec::new()
     };
